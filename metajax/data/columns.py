@@ -1,0 +1,27 @@
+"""What a model sees of a feature: an encoded column of one of four kinds."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["user", "item"]
+Kind = Literal["category", "bag", "number", "vector"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One encoded feature column.
+
+    Encoded arrays, for n users or items: category int32 `[n]`; bag int32 `[n, width]`, padded with 0;
+    number float32 `[n]`; vector float32 `[n, size]`. Id 0 is "unknown" (category) or padding (bag).
+
+    Attributes:
+        name: the feature's name; "id" is the user's or item's own identity.
+        of: "user" or "item".
+        kind: "category", "bag", "number" or "vector".
+        size: category and bag: how many ids there are, 0 included; number: 1; vector: its length.
+    """
+
+    name: str
+    of: Side
+    kind: Kind
+    size: int

@@ -1,0 +1,46 @@
+"""Fixed tasks, as a protocol lays them down: positions in the catalogue, on the host, in numpy."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """The tasks of one scenario, all draws of it, padded to common numbers of rows.
+
+    Attributes:
+        name: the scenario, such as "user_cold".
+        draw: int32 `[tasks]`, which draw of the protocol a task belongs to.
+        user: int32 `[tasks]`, the user's position in the user table.
+        support_items: int32 `[tasks, support_rows]`, positions in the item table, in the protocol's order, so that
+            the first k columns are the k-shot support; 0 where masked.
+        support_target: float32 `[tasks, support_rows]`.
+        support_mask: float32 `[tasks, support_rows]`, real rows first.
+        query_items: int32 `[tasks, query_rows]`.
+        query_target: float32 `[tasks, query_rows]`.
+        query_mask: float32 `[tasks, query_rows]`.
+    """
+
+    name: str
+    draw: np.ndarray
+    user: np.ndarray
+    support_items: np.ndarray
+    support_target: np.ndarray
+    support_mask: np.ndarray
+    query_items: np.ndarray
+    query_target: np.ndarray
+    query_mask: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def k_shot(self, k: int) -> "TaskSet":
+        """Keep the first min(k, available) support rows."""
+        support = {name: getattr(self, name)[:, :k] for name in ("support_items", "support_target", "support_mask")}
+        return replace(self, **support)
+
+    def take(self, tasks: np.ndarray) -> "TaskSet":
+        """Keep the tasks at these positions, in this order."""
+        names = [name for name in self.__dataclass_fields__ if name != "name"]
+        return replace(self, **{name: getattr(self, name)[tasks] for name in names})
