@@ -1,0 +1,37 @@
+"""What every test runs under: strict JAX, checked shapes, derandomised hypothesis in CI."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+# Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484).
+install_import_hook("metajax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+# A shared runner is slow and its draws must not differ between two runs of one commit.
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Callable[[str], Path]:
+    """Return the folder of a named data set below $METAJAX_DATA; skip the test, with the reason, if it is not there."""
+
+    def folder(name: str) -> Path:
+        root = os.environ.get("METAJAX_DATA")
+        if not root:
+            pytest.skip(f"needs the data set {name}: METAJAX_DATA is not set")
+        if not (Path(root) / name).is_dir():
+            pytest.skip(f"needs the data set {name}: there is no {name} below METAJAX_DATA")
+        return Path(root) / name
+
+    return folder
