@@ -1,0 +1,73 @@
+# Needs Python (3.11 or newer) and make. `make` alone lists the targets.
+# Another Python:   make test PYTHON=python3.13 VENV=.venv313
+# Some tests only:  make test TESTS=tests/learners OPTIONS="-x -k ridge"
+
+PYTHON ?= python3
+VENV ?= .venv
+TESTS ?= tests
+OPTIONS ?=
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup locks format lint types test test-slow test-all check demo clean
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
+READY := $(VENV)/ready-$(VERSION)
+RUN := $(VENV)/bin
+PIP := $(RUN)/python -m pip --disable-pip-version-check
+
+help: ## List the targets
+	@while read -r line; do [[ $$line =~ ^([a-z-]+):.*'## '(.*) ]] && printf '  %-10s %s\n' "$${BASH_REMATCH[@]:1}" || true; done < Makefile
+
+setup: $(READY) ## Make the environment: pinned and hash-checked requirements, then metajax itself
+
+$(READY): $(or $(LOCK),pyproject.toml)
+	$(PYTHON) -m venv --clear $(VENV)
+	$(if $(LOCK),$(pinned),$(unpinned))
+	@: > $@
+
+define pinned
+@echo "Installing $(LOCK) into $(VENV), a few minutes the first time:"
+@$(PIP) install --require-hashes -r $(LOCK) | while read -r verb what _; do [[ $$verb != Collecting ]] || printf '%s ' "$$what"; done; echo
+$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+endef
+
+define unpinned
+@echo "There is no lock file for Python $(VERSION): installing the newest releases that pyproject.toml allows."
+$(PIP) install --quiet --editable '.[test,dev]'
+endef
+
+locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13, with hashes
+	$(PIP) install --quiet uv
+	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev \
+	  --python-version $$version --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements/py$${version/./}.txt; done
+
+format: $(READY) ## Format the code and mend what ruff can mend
+	$(RUN)/ruff format
+	$(RUN)/ruff check --fix
+
+lint: $(READY) ## Check style and format
+	$(RUN)/ruff check
+	$(RUN)/ruff format --check
+
+types: $(READY) ## Check types
+	$(RUN)/pyright
+
+test: $(READY) ## Run the tests that are not slow, in under five minutes
+	$(RUN)/python -m pytest $(TESTS) -m "not slow" $(OPTIONS)
+
+test-slow: $(READY) ## Run the slow tests
+	$(RUN)/python -m pytest $(TESTS) -m slow $(OPTIONS)
+
+test-all: $(READY) ## Run every test
+	$(RUN)/python -m pytest $(TESTS) $(OPTIONS)
+
+check: lint types test ## What CI runs
+
+demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to a new person
+	$(RUN)/metajax demo
+
+clean: ## Delete the environments, caches and builds; runs stay
+	$(PYTHON) -c 'import glob, shutil; [shutil.rmtree(path) for path in glob.glob("[.]venv*") + glob.glob("[.]*_cache") + glob.glob("dist")]'
