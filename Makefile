@@ -53,7 +53,7 @@ lint: $(READY) ## Check style and format
 	$(RUN)/ruff format --check
 
 types: $(READY) ## Check types
-	$(RUN)/pyright
+	$(RUN)/pyright --pythonpath $(RUN)/python
 
 test: $(READY) ## Run the tests that are not slow, in under five minutes
 	$(RUN)/python -m pytest $(TESTS) -m "not slow" $(OPTIONS)

@@ -94,7 +94,11 @@ def test_make_alone_lists_every_target():
     if which("make") is None:
         pytest.skip("needs make")
     listing = subprocess.run(
-        ["make", f"PYTHON={sys.executable}"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", f"PYTHON={sys.executable}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     assert [line.split()[0] for line in listing.splitlines()] == targets
