@@ -70,4 +70,4 @@ demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to
 	$(RUN)/metajax demo
 
 clean: ## Delete the environments, caches and builds; runs stay
-	$(PYTHON) -c 'import glob, shutil; [shutil.rmtree(path) for path in glob.glob("[.]venv*") + glob.glob("[.]*_cache") + glob.glob("dist")]'
+	$(PYTHON) -c 'import glob, shutil; [shutil.rmtree(path) for pattern in (".venv*", ".*_cache", ".hypothesis", "dist") for path in glob.glob(pattern)]'
