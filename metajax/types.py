@@ -4,7 +4,7 @@ Everything here is written for ONE task; `vmap`, chunking and sharding belong to
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -49,6 +49,7 @@ class Prediction(NamedTuple):
     variance: Float[Array, "*tasks rows"] | None = None
 
 
+@runtime_checkable
 class Score(Protocol):
     """`(params, user_vector, item_vectors [rows, d]) -> scores [rows]` (or `[rows, outputs]`)."""
 

@@ -13,7 +13,8 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484).
+# Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484);
+# a Protocol that a signature or a dataclass field names must be @runtime_checkable.
 install_import_hook("metajax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # A shared runner is slow and its draws must not differ between two runs of one commit.
