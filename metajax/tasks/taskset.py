@@ -36,8 +36,10 @@ class TaskSet:
         return len(self.user)
 
     def k_shot(self, k: int) -> "TaskSet":
-        """Keep the first min(k, available) support rows."""
-        support = {name: getattr(self, name)[:, :k] for name in ("support_items", "support_target", "support_mask")}
+        """Keep the first min(k, available) support rows; at k = 0 one masked column remains."""
+        names = ("support_items", "support_target", "support_mask")
+        support = {name: getattr(self, name)[:, : max(k, 1)] for name in names}
+        support["support_mask"] = support["support_mask"] * np.float32(k > 0)
         return replace(self, **support)
 
     def take(self, tasks: np.ndarray) -> "TaskSet":

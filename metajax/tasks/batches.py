@@ -1,0 +1,41 @@
+"""Fixed tasks on their way to the device: grouped by length, cut to their bucket's width, in batches of one size."""
+
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.tasks.catalogue import Catalogue, task_from_rows
+from metajax.tasks.taskset import TaskSet
+from metajax.types import Task
+
+
+def batches(
+    tasks: TaskSet, catalogue: Catalogue, *, widths: tuple[int, ...] = (8, 32), batch_size: int = 256
+) -> Iterator[tuple[np.ndarray, Task]]:
+    """Yield (positions in `tasks`, a batch of tasks on the device).
+
+    Tasks whose support is no longer than a width share that width; the last group is as wide as the longest. Batches of
+    one group have one shape: the last is filled by repeating its last task, and `positions` is shorter than the batch.
+    """
+    have = tasks.support_mask.sum(axis=1)
+    longest = tasks.support_mask.shape[1]
+    bounds = (*sorted(width for width in widths if width < longest), longest)
+    group = np.searchsorted(bounds, have)
+    for index, width in enumerate(bounds):
+        members = np.flatnonzero(group == index)
+        size = min(batch_size, 1 << max(0, len(members) - 1).bit_length())
+        for first in range(0, len(members), size):
+            positions = members[first : first + size]
+            padded = np.concatenate([positions, np.repeat(positions[-1:], size - len(positions))])
+            yield positions, to_device(tasks.take(padded).k_shot(width), catalogue)
+
+
+def to_device(tasks: TaskSet, catalogue: Catalogue) -> Task:
+    """Gather the features of fixed tasks; leaves get a leading tasks axis."""
+    return task_from_rows(
+        catalogue,
+        jnp.asarray(tasks.user),
+        (jnp.asarray(tasks.support_items), jnp.asarray(tasks.support_target), jnp.asarray(tasks.support_mask)),
+        (jnp.asarray(tasks.query_items), jnp.asarray(tasks.query_target), jnp.asarray(tasks.query_mask)),
+    )

@@ -1,0 +1,142 @@
+"""Episodes: random drawings of support and query from users' histories, inside jit, from a key.
+
+The host sends keys, not rows. Users are grouped into buckets by the length of their history, so that short users do not
+pay for long ones; a meta-batch holds a fixed share of tasks of every bucket, weighted back to the share of users.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from metajax.errors import ConfigError, TaskError
+from metajax.tasks.catalogue import Catalogue, Histories, Order, lengths, task_from_rows
+from metajax.types import Key, Task
+
+
+@dataclass(frozen=True)
+class EpisodeConfig:
+    """How training tasks are drawn."""
+
+    query_rows: int = 10
+    """Rows to be judged on; a user with fewer than twice as many rows gives half of them."""
+    min_support: int = 0
+    """Fewest rows to adapt on; a user that has fewer gives all."""
+    max_support: int = 90
+    """Most rows to adapt on; the size is drawn uniformly between min_support and what the user has, up to this."""
+    min_rows: int = 2
+    """Users with fewer ratings than this give no training task."""
+    order: Order = "random"
+    """"random": support and query are a random split; "time": the support comes before the query."""
+    buckets: tuple[int, ...] = (32, 64)
+    """Rows per task of the shorter buckets; the longest always holds max_support + query_rows."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data."""
+        if self.query_rows < 1 or self.min_rows < 1:
+            raise ConfigError(f"query_rows and min_rows must be 1 or more, got {self.query_rows} and {self.min_rows}.")
+        if not 0 <= self.min_support <= self.max_support:
+            raise ConfigError(
+                f"Support sizes need 0 <= min_support <= max_support, got {self.min_support} and {self.max_support}."
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Rows per task of every bucket, ascending."""
+        longest = self.max_support + self.query_rows
+        return (*sorted(width for width in set(self.buckets) if width < longest), longest)
+
+
+class Bucket(NamedTuple):
+    """Training users of similar length.
+
+    Attributes:
+        rows: rows per task; longer histories give a random (or, by time, a contiguous) part of this many rows.
+        users: int `[n]` positions in the user table.
+        tasks: how many tasks of a meta-batch come from here.
+        weight: this bucket's share of all training users.
+    """
+
+    rows: int
+    users: Int[Array, " n"]
+    tasks: int
+    weight: float
+
+
+def make_buckets(
+    histories: Histories, config: EpisodeConfig, *, tasks_per_step: int, multiple_of: int = 1
+) -> tuple[Bucket, ...]:
+    """Group the users that have enough rows, and share a meta-batch out among the groups.
+
+    Args:
+        histories: training histories; users without rows are passed over.
+        config: episode sizes.
+        tasks_per_step: size of a meta-batch; every non-empty bucket gets one task at least.
+        multiple_of: every bucket's tasks are rounded to a multiple of this (the number of devices).
+
+    Raises:
+        TaskError: if no user has `min_rows` rows.
+    """
+    have = lengths(histories)
+    eligible = np.flatnonzero(have >= config.min_rows)
+    if not len(eligible):
+        raise TaskError(
+            f"No user has {config.min_rows} ratings or more (the longest history has {have.max(initial=0)}). "
+            "Lower `min_rows`."
+        )
+    index = np.minimum(np.searchsorted(config.widths, have[eligible]), len(config.widths) - 1)
+    buckets = []
+    for position, rows in enumerate(config.widths):
+        users = eligible[index == position]
+        share = len(users) / len(eligible)
+        tasks = max(1, round(share * tasks_per_step / multiple_of)) * multiple_of
+        if len(users):
+            buckets.append(Bucket(rows, jnp.asarray(users, jnp.int32), tasks, share))
+    return tuple(buckets)
+
+
+def sample_tasks(key: Key, bucket: Bucket, histories: Histories, catalogue: Catalogue, config: EpisodeConfig) -> Task:
+    """Draw `bucket.tasks` episodes; leaves get a leading tasks axis. The key is consumed."""
+    keys = jax.random.split(key, bucket.tasks)
+    return jax.vmap(lambda one: sample_task(one, bucket, histories, catalogue, config))(keys)
+
+
+def sample_task(key: Key, bucket: Bucket, histories: Histories, catalogue: Catalogue, config: EpisodeConfig) -> Task:
+    """Draw a user of the bucket and split the user's rows into support and query. The key is consumed."""
+    user_key, window_key, order_key, size_key = jax.random.split(key, 4)
+    arange = partial(jnp.arange, dtype=jnp.int32)
+    randint = partial(jax.random.randint, shape=(), dtype=jnp.int32)
+    user = bucket.users[randint(user_key, minval=0, maxval=bucket.users.shape[0])]
+    start, have = histories.offsets[user], histories.offsets[user + 1] - histories.offsets[user]
+    rows, query_width = bucket.rows, max(1, min(config.query_rows, bucket.rows // 2))
+    support_width = rows - query_width
+
+    kept = jnp.minimum(have, rows)
+    num_query = jnp.minimum(config.query_rows, jnp.maximum(1, kept // 2))
+    most = jnp.minimum(config.max_support, kept - num_query)
+    num_support = randint(size_key, minval=jnp.minimum(config.min_support, most), maxval=most + 1)
+
+    # positions: support, then query, in the order of a random permutation or of time
+    if config.order == "random":
+        window = randint(window_key, minval=0, maxval=have)
+        sort_by = jnp.where(arange(rows) < kept, jax.random.uniform(order_key, (rows,)), 2.0)
+        positions = start + (window + jnp.argsort(sort_by).astype(jnp.int32)) % have
+        first_support = 0
+    else:
+        window = randint(window_key, minval=0, maxval=have - kept + 1)
+        positions = start + window + arange(rows)
+        first_support = kept - num_query - num_support  # the support ends where the query begins
+
+    def take(first: jax.Array | int, count: jax.Array, width: int) -> tuple[Array, Array, Array]:
+        real = arange(width) < count
+        at = jnp.where(real, positions[jnp.minimum(first + arange(width), rows - 1)], start)
+        mask = real.astype(histories.target.dtype)
+        return histories.items[at], histories.target[at] * mask, mask
+
+    support = take(first_support, num_support, support_width)
+    query = take(first_support + num_support, num_query, query_width)
+    return task_from_rows(catalogue, user, support, query)

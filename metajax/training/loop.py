@@ -1,0 +1,204 @@
+"""Meta-training: the outer loop with validation, early stopping, checkpoints and a log.
+
+`train` reads from top to bottom: restore or begin; then, until done: steps, log, validate, checkpoint.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metajax.errors import ConfigError, StorageError, TrainingError
+from metajax.tasks.catalogue import Catalogue, Histories
+from metajax.tasks.episodes import EpisodeConfig, make_buckets
+from metajax.training.checkpoints import Checkpoints
+from metajax.training.outer import TaskSource, TrainState, labelled, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.progress import TrainingProgress
+from metajax.training.run_log import RunLog
+from metajax.types import Learner, PyTree
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the outer loop runs."""
+
+    outer_steps: int = 2000
+    """Most steps of the outer loop."""
+    tasks_per_step: int = 64
+    """Users in a meta-batch."""
+    accumulate: int = 1
+    """Meta-batches whose gradients are averaged in one step."""
+    validate_every: int = 100
+    """Steps between validations on held-out training users; a checkpoint is written at each."""
+    patience: int = 8
+    """Validations without a better value before training stops early; 0 never stops early."""
+    task_chunk: int | None = None
+    """Tasks that are mapped at once, to save memory; all of them by default."""
+    devices: int | None = None
+    """Devices that share the tasks of a step; all of them by default."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data."""
+        for name in ("outer_steps", "tasks_per_step", "accumulate", "validate_every"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"training.{name} must be 1 or more, got {value}.")
+
+
+class Best(NamedTuple):
+    """The best meta-parameters so far, by the validation value (lower is better)."""
+
+    step: np.ndarray
+    value: np.ndarray
+    meta_params: PyTree
+
+
+Validate = Callable[[PyTree], float]
+
+
+def train(
+    learner: Learner,
+    optimizer: optax.GradientTransformation,
+    *,
+    histories: Histories,
+    catalogue: Catalogue,
+    episodes: EpisodeConfig,
+    config: TrainingConfig,
+    validate: Validate | None,
+    folder: Path,
+    seed: int = 0,
+    resume: bool = False,
+    show_progress: bool = True,
+) -> Best:
+    """Meta-train a learner and return the best meta-parameters.
+
+    Args:
+        learner: what to train.
+        optimizer: any optax transformation; it moves the leaves labelled "learn".
+        histories: rows of the users to train on.
+        catalogue: features of users and items.
+        episodes: how tasks are drawn.
+        config: how the loop runs.
+        validate: meta_params -> value, lower is better; None keeps the last step's meta-parameters.
+        folder: for checkpoints and metrics.jsonl.
+        seed: of the initial parameters and of every episode.
+        resume: continue from the newest whole checkpoint in `folder`; else begin, and refuse to overwrite one.
+        show_progress: draw a progress bar.
+
+    Raises:
+        TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
+        StorageError: if `folder` holds checkpoints and `resume` is False, or none of them is whole.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+    """
+    mesh = task_mesh(config.devices)
+    buckets = make_buckets(histories, episodes, tasks_per_step=config.tasks_per_step, multiple_of=mesh.size)
+    source = TaskSource(histories, catalogue, buckets)
+    optimizer = labelled(optimizer, learner)
+    meta_loss = make_meta_loss(learner, episodes, mesh, buckets, config.task_chunk)
+    outer_steps = make_outer_steps(
+        meta_loss, optimizer, seed=seed, num_steps=config.outer_steps, accumulate=config.accumulate
+    )
+    state, best = _begin(learner, optimizer, seed)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
+    tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
+
+    with _stop_on_interrupt() as interrupted, TrainingProgress(config.outer_steps, show_progress) as progress:
+        while (step := int(state.step)) < config.outer_steps and not _exhausted(step, best, config):
+            count = min(config.validate_every, config.outer_steps - step)
+            started = time.perf_counter()
+            state, info = jax.block_until_ready(outer_steps(state, source, count))
+            seconds = time.perf_counter() - started
+            _check_finite(info.finite, step, folder)
+            line = _line(int(state.step), info, tasks_per_step * count / seconds)
+            value = validate(state.meta_params) if validate else -float(state.step)
+            if value < best.value:
+                best = Best(np.asarray(state.step), np.asarray(value), jax.tree.map(jnp.copy, state.meta_params))
+            if validate:
+                line["validation"] = value
+            log.write(line)
+            checkpoints.save(int(state.step), (state, best))
+            progress.update(line)
+            if interrupted():
+                checkpoints.close()
+                raise KeyboardInterrupt
+    checkpoints.close()
+    return best
+
+
+def _begin(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> tuple[TrainState, Best]:
+    init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
+    meta_params = jax.jit(learner.init)(init_key)
+    best = Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, meta_params))
+    return TrainState(jnp.zeros((), jnp.int32), meta_params, optimizer.init(meta_params)), best
+
+
+def _restore(
+    checkpoints: Checkpoints, state: TrainState, best: Best, folder: Path, *, resume: bool
+) -> tuple[TrainState, Best, RunLog]:
+    found = checkpoints.restore((state, best))
+    if found is None:
+        return state, best, RunLog(folder)
+    if not resume:
+        raise StorageError(
+            f"{folder} holds a run already (step {found[0]}). "
+            "Continue it with --resume, or start over with --overwrite."
+        )
+    step, (state, best) = found
+    checkpoints.discard_after(step)
+    return TrainState(*state), Best(*best), RunLog(folder, keep_up_to=step)
+
+
+def _exhausted(step: int, best: Best, config: TrainingConfig) -> bool:
+    return bool(config.patience) and step - int(best.step) >= config.patience * config.validate_every
+
+
+def _check_finite(finite: jax.Array, step: int, folder: Path) -> None:
+    if bool(jnp.all(finite)):
+        return
+    bad = step + int(jnp.argmin(finite)) + 1
+    raise TrainingError(
+        f"The loss or its gradient was not finite at step {bad}. The last good checkpoint, of step {step}, is kept in "
+        f"{folder / 'checkpoints'}. Lower the learning rate or the inner step size, or clip gradients "
+        "(--optimizer.clip 1.0), and train again."
+    )
+
+
+def _line(step: int, info: Any, tasks_per_second: float) -> dict[str, float]:
+    means = {name: float(jnp.mean(values)) for name, values in info.metrics.items()}
+    return {
+        "step": step,
+        "loss": float(jnp.mean(info.loss)),
+        "gradient_norm": float(jnp.mean(info.gradient_norm)),
+        **means,
+        "tasks_per_second": round(tasks_per_second, 1),
+    }
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag, so that the step under way ends and a checkpoint is written."""
+    caught: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        del frame
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    try:
+        previous = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread: whoever runs it handles interrupts
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(caught)
+    finally:
+        signal.signal(signal.SIGINT, previous)

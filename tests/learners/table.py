@@ -1,0 +1,20 @@
+"""The table of all learners: the conformance suite runs over it, so a new learner is tested by adding a line."""
+
+from learners.worlds import linear_model
+
+from metajax.learners import anil, joint, maml, melu, ridge
+from metajax.losses import squared_error
+
+LEARNERS = {
+    "maml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
+    "fomaml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, first_order=True),
+    "maml_learned_step": lambda: maml(linear_model(), squared_error(), inner_step_size=0.05, learn_step_size=True),
+    "anil": lambda: anil(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
+    "melu": lambda: melu(linear_model(), squared_error(), inner_step_size=0.05),
+    "ridge": lambda: ridge(linear_model(), item_width=3),
+    "joint": lambda: joint(linear_model(), squared_error()),
+    "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
+}
+
+ADAPTS = [name for name in LEARNERS if name != "joint"]
+EXACT_STREAM = ["ridge"]
