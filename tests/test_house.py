@@ -62,7 +62,7 @@ def test_the_notice_tells_the_terms_of_the_bundled_data():
 
 def test_the_publishers_terms_ship_with_the_bundled_data():
     bundled = ROOT / "metajax" / "data" / "bundled"
-    terms = " ".join((bundled / "README.txt").read_text(encoding="utf-8").split())
+    terms = " ".join((bundled / "ml-latest-small" / "README.txt").read_text(encoding="utf-8").split())
     assert "may not use this information for any commercial or revenue-bearing purposes" in terms
 
 

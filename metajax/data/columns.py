@@ -1,10 +1,26 @@
-"""What a model sees of a feature: an encoded column of one of four kinds."""
+"""Features: as declared on raw tables, and as the encoded columns that a model sees."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Side = Literal["user", "item"]
 Kind = Literal["category", "bag", "number", "vector"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A declared feature of the raw tables.
+
+    Attributes:
+        name: its column.
+        of: "user" or "item".
+        kind: "category" (a scalar of any type), "bag" (a list of them), "number", or "vector" (a list of floats, all of
+            one length: an embedding of text, image, audio or graph).
+    """
+
+    name: str
+    of: Side
+    kind: Kind
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,189 @@
+"""Encoding: raw features become ids, index bags and dense columns, by vocabularies fitted on training rows only."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metajax.data.columns import Column, Feature, Kind, Side
+from metajax.data.interactions import Interactions
+from metajax.errors import DataError, StorageError
+
+IDENTITY = "id"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one feature is encoded.
+
+    Attributes:
+        feature: what is encoded.
+        values: of a category or bag, the known values as text: value i has id i + 1; everything else is 0.
+        width: of a bag, how many ids are kept; of a vector, its length.
+        mean: of a number, subtracted.
+        scale: of a number, what it is divided by.
+    """
+
+    feature: Feature
+    values: tuple[str, ...] = ()
+    width: int = 1
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def column(self) -> Column:
+        """What a model sees."""
+        kind: Kind = self.feature.kind
+        size = {"category": len(self.values) + 1, "bag": len(self.values) + 1, "number": 1, "vector": self.width}[kind]
+        return Column(self.feature.name, self.feature.of, kind, size)
+
+    def encode(self, column: pl.Series) -> np.ndarray:
+        """Encode a raw column; see `Column` for shapes and types. Nulls become 0."""
+        if self.feature.kind == "number":
+            numbers = column.cast(pl.Float64, strict=False).fill_null(self.mean).fill_nan(self.mean)
+            return ((numbers - self.mean) / self.scale).cast(pl.Float32).to_numpy()
+        if self.feature.kind == "vector":
+            return _stack([[0.0] * self.width if one is None else list(one) for one in column], self.width, np.float32)
+        if self.feature.kind == "category":
+            return self._ids(column.cast(pl.String)).to_numpy()
+        bags = pl.DataFrame({"row": np.arange(len(column)), "value": column.cast(pl.List(pl.String))}).explode("value")
+        bags = bags.with_columns(self._ids(bags["value"]).alias("id")).filter(pl.col("id") > 0)
+        lists = bags.group_by("row", maintain_order=True).agg(pl.col("id").head(self.width))
+        ids = np.zeros((len(column), self.width), np.int32)
+        for row, known in zip(lists["row"], lists["id"].to_list(), strict=True):
+            ids[row, : len(known)] = known
+        return ids
+
+    def _ids(self, values: pl.Series) -> pl.Series:
+        known = pl.DataFrame(
+            {"value": self.values, "id": np.arange(1, len(self.values) + 1, dtype=np.int32)},
+            schema_overrides={"value": pl.String},
+        )
+        joined = pl.DataFrame({"value": values}).join(known, on="value", how="left", maintain_order="left")
+        return joined["id"].fill_null(0)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """All encoders of a data set."""
+
+    encoders: tuple[Encoder, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What a model sees of users and items."""
+        return tuple(encoder.column for encoder in self.encoders)
+
+    def encode_users(self, users: pl.DataFrame) -> dict[str, np.ndarray]:
+        """Encode a table of users, by feature name; a column that is missing counts as unknown."""
+        return self._encode(users, "user")
+
+    def encode_items(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
+        """Encode a table of items, by feature name; a column that is missing counts as unknown."""
+        return self._encode(items, "item")
+
+    def _encode(self, table: pl.DataFrame, side: Side) -> dict[str, np.ndarray]:
+        encoded = {}
+        for encoder in self.encoders:
+            if encoder.feature.of == side:
+                source = side if encoder.feature.name == IDENTITY else encoder.feature.name
+                raw = table[source] if source in table.columns else pl.Series(source, [None] * table.height)
+                encoded[encoder.feature.name] = encoder.encode(raw)
+        return encoded
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return a document of plain JSON types."""
+        return [asdict(encoder) for encoder in self.encoders]
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Encoding":
+        """Undo `to_json`.
+
+        Raises:
+            StorageError: if the document is not what `to_json` writes.
+        """
+        try:
+            return cls(
+                tuple(
+                    Encoder(
+                        Feature(**entry["feature"]),
+                        tuple(str(value) for value in entry["values"]),
+                        int(entry["width"]),
+                        float(entry["mean"]),
+                        float(entry["scale"]),
+                    )
+                    for entry in document
+                )
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(f"The feature encoding is malformed: {error!r}.") from error
+
+
+def fit_encoding(
+    interactions: Interactions,
+    train: pl.DataFrame,
+    *,
+    identity: Sequence[Side] = ("item",),
+    features: Sequence[str] | None = None,
+    min_count: int = 1,
+    max_bag: int = 16,
+) -> Encoding:
+    """Fit vocabularies and scales on the users and items that occur in training ratings.
+
+    Args:
+        interactions: the tables and the declared features.
+        train: training ratings; what does not occur here leaves no trace, so that a cold item has no parameter.
+        identity: sides whose own id becomes the feature "id"; ids outside `train` are encoded as 0.
+        features: names to keep, all declared by default.
+        min_count: how many training users or items must show a value for it to enter the vocabulary.
+        max_bag: most values of a bag that are kept, in the order given.
+
+    Raises:
+        DataError: if a name in `features` was not declared.
+    """
+    declared = [feature.name for feature in interactions.features]
+    for name in features or ():
+        if name not in declared:
+            raise DataError(f"There is no feature {name!r}; the data declare {declared}.")
+    seen = {
+        "user": interactions.users.join(train.select("user").unique(), on="user", how="semi"),
+        "item": interactions.items.join(train.select("item").unique(), on="item", how="semi"),
+    }
+    ids = [
+        Encoder(Feature(IDENTITY, side, "category"), tuple(seen[side][side].cast(pl.String).sort()))
+        for side in identity
+    ]
+    kept = [feature for feature in interactions.features if features is None or feature.name in features]
+    fitted = [_fit(feature, seen[feature.of][feature.name], min_count, max_bag) for feature in kept]
+    return Encoding((*ids, *fitted))
+
+
+def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> Encoder:
+    if feature.kind == "number":
+        numbers = column.cast(pl.Float64, strict=False).drop_nulls().drop_nans().to_numpy()
+        return Encoder(
+            feature,
+            mean=float(numbers.mean()) if len(numbers) else 0.0,
+            scale=float(numbers.std()) or 1.0 if len(numbers) else 1.0,
+        )
+    if feature.kind == "vector":
+        widths = {len(one) for one in column if one is not None}
+        if len(widths) != 1:
+            raise DataError(
+                f"The vectors of feature {feature.name!r} must have one length, got lengths {sorted(widths)}."
+            )
+        return Encoder(feature, width=widths.pop())
+    bag = feature.kind == "bag"
+    values = (column.cast(pl.List(pl.String)).explode() if bag else column.cast(pl.String)).drop_nulls()
+    counts = values.value_counts().filter(pl.col("count") >= min_count)
+    width = min(max_bag, max(1, int(column.list.len().max() or 1))) if bag else 1  # pyright: ignore[reportArgumentType]
+    return Encoder(feature, tuple(counts[values.name].sort()), width)
+
+
+def _stack(rows: list[list[float]], width: int, dtype: Any) -> np.ndarray:
+    for row in rows:
+        if len(row) != width:
+            raise DataError(f"A vector has length {len(row)}, but the training vectors have length {width}.")
+    return np.asarray(rows, dtype).reshape(len(rows), width)

@@ -1,0 +1,155 @@
+"""Interactions: who rated what how, with what is known about users and items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+
+from metajax.data.columns import Feature, Side
+from metajax.data.validation import Quarantine, as_ids, require_columns, validate
+from metajax.errors import DataError
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Validated ratings and the tables they refer to; positions in the tables are the integer ids of metajax.
+
+    Attributes:
+        ratings: columns user, item, target (Float32), and where known timestamp (Int64, seconds) and domain (String).
+        users: column user, one row a user, and a column for each declared user feature.
+        items: column item, one row an item, maybe title, and a column for each declared item feature.
+        features: the declared features.
+        name: of the data set, for reports.
+        scale: (lowest, highest) target that is possible.
+        quarantine: the rows that were rejected.
+    """
+
+    ratings: pl.DataFrame
+    users: pl.DataFrame
+    items: pl.DataFrame
+    features: tuple[Feature, ...] = ()
+    name: str = "data"
+    scale: tuple[float, float] = (0.0, 1.0)
+    quarantine: Quarantine = field(default_factory=Quarantine)
+
+    def positions(self, ratings: pl.DataFrame | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (user positions int32, item positions int32, targets float32), `[rows]` each, in row order."""
+        ratings = self.ratings if ratings is None else ratings
+        users, items = (
+            positions_of(ratings["user"], self.users["user"]),
+            positions_of(ratings["item"], self.items["item"]),
+        )
+        return users, items, ratings["target"].cast(pl.Float32).to_numpy()
+
+    def transpose(self) -> "Interactions":
+        """Swap the roles of users and items, so that a task is about an item."""
+        swap = {"user": "item", "item": "user"}
+        other: dict[Side, Side] = {"user": "item", "item": "user"}
+        return replace(
+            self,
+            ratings=self.ratings.rename(swap),
+            users=self.items.rename({"item": "user"}),
+            items=self.users.rename({"user": "item"}),
+            features=tuple(replace(feature, of=other[feature.of]) for feature in self.features),
+        )
+
+
+def positions_of(ids: pl.Series, table: pl.Series) -> np.ndarray:
+    """Return int32 `[len(ids)]` positions of ids in a table of distinct ids.
+
+    Raises:
+        DataError: if an id is not in the table.
+    """
+    index = pl.DataFrame({"id": table, "position": np.arange(len(table), dtype=np.int32)})
+    found = pl.DataFrame({"id": ids.cast(table.dtype)}).join(index, on="id", how="left", maintain_order="left")[
+        "position"
+    ]
+    if found.null_count():
+        raise DataError(f"{table.name} {ids.filter(found.is_null())[0]!r} is not in the table of {table.name}s.")
+    return found.to_numpy()
+
+
+def interactions_from_frame(
+    ratings: Any,
+    *,
+    user: str = "user",
+    item: str = "item",
+    target: str = "target",
+    timestamp: str | None = None,
+    domain: str | None = None,
+    users: Any = None,
+    items: Any = None,
+    features: Sequence[Feature] = (),
+    name: str = "data",
+    scale: tuple[float, float] | None = None,
+    strict: bool = False,
+) -> Interactions:
+    """Validate a frame of ratings; bad rows go to quarantine.
+
+    Args:
+        ratings: a polars, pandas or pyarrow frame, one row a rating.
+        user: the column of user ids, of any type.
+        item: the column of item ids, of any type.
+        target: the column of ratings.
+        timestamp: the column of times: numbers (seconds) or dates.
+        domain: the column that names the domain of a rating.
+        users: a frame with a column named as `user` and the user features; ids that it lacks get nulls.
+        items: a frame with a column named as `item`, maybe title, and the item features.
+        features: the declared features.
+        name: of the data set.
+        scale: (lowest, highest) possible target; what lies outside is rejected. The range of the data by default.
+        strict: raise instead of quarantining.
+
+    Raises:
+        DataError: for a missing column, an empty frame, no row that is valid, or (if `strict`) any rejected row.
+    """
+    renamed = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain}
+    clean, quarantine = validate(as_polars(ratings), {k: v for k, v in renamed.items() if v}, scale=scale)
+    if strict:
+        quarantine.refuse()
+    if clean.is_empty():
+        raise DataError(f"No rating of {name} is valid. Rejected: {quarantine.counts()}. Check the column mapping.")
+    low, high = scale or (float(clean["target"].min()), float(clean["target"].max()))  # pyright: ignore[reportArgumentType]
+    return Interactions(
+        ratings=clean,
+        users=_table(users, "user", user, clean["user"], features),
+        items=_table(items, "item", item, clean["item"], features),
+        features=tuple(features),
+        name=name,
+        scale=(low, high),
+        quarantine=quarantine,
+    )
+
+
+def as_polars(frame: Any) -> pl.DataFrame:
+    """Turn a polars, pandas or pyarrow frame into a polars one.
+
+    Raises:
+        DataError: for anything else.
+    """
+    try:
+        return pl.DataFrame(nw.from_native(frame, eager_only=True).to_polars())
+    except TypeError as error:
+        raise DataError(
+            f"Got a {type(frame).__name__} where a polars, pandas or pyarrow frame is wanted. "
+            "Read files with metajax.data.load."
+        ) from error
+
+
+def _table(frame: Any, side: Side, column: str, ids: pl.Series, features: Sequence[Feature]) -> pl.DataFrame:
+    """Return the table of one side: known rows first seen, then ids that only ratings know, with null features."""
+    wanted = [feature.name for feature in features if feature.of == side]
+    if frame is None:
+        if wanted:
+            raise DataError(f"The {side} features {wanted} were declared, but there is no table of {side}s.")
+        return pl.DataFrame({side: ids.unique().sort()})
+    table = as_polars(frame)
+    require_columns(table, [column, *wanted])
+    table = table.rename({column: side}).with_columns(as_ids(table[column]).alias(side)).unique(side, keep="first")
+    if table[side].dtype != ids.dtype:
+        table = table.with_columns(pl.col(side).cast(ids.dtype, strict=False)).drop_nulls(side)
+    unknown = pl.DataFrame({side: ids.unique()}).join(table, on=side, how="anti")
+    return pl.concat([table, unknown], how="diagonal").sort(side)

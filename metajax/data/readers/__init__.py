@@ -1,0 +1,1 @@
+"""One reader a format: files in their publisher's layout become `Interactions`."""

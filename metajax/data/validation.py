@@ -1,0 +1,126 @@
+"""Validation: bad rows are counted by reason and kept in quarantine, never dropped silently."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import polars as pl
+
+from metajax.errors import DataError
+from metajax.files import atomic
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """Rejected rows, as they came, with a column "reason"."""
+
+    rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"reason": pl.Series([], dtype=pl.String)}))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows were rejected for each reason."""
+        counted = self.rows.group_by("reason").len().sort("reason")
+        return dict(zip(counted["reason"], counted["len"], strict=True))
+
+    def write(self, path: Path) -> None:
+        """Write the rejected rows to a csv file, atomically."""
+        with atomic(path) as temporary:
+            self.rows.cast(pl.String).write_csv(temporary)
+
+    def refuse(self) -> None:
+        """Raise `DataError` with the counts if any row was rejected."""
+        if not self.rows.is_empty():
+            raise DataError(
+                f"{self.rows.height} rows were rejected: {self.counts()}. "
+                "Mend them, or leave out `strict` to quarantine them."
+            )
+
+
+def require_columns(frame: pl.DataFrame, columns: Iterable[str]) -> None:
+    """Raise `DataError` for the first column that is not there, with those that are and the likely one meant."""
+    for column in columns:
+        if column not in frame.columns:
+            close = get_close_matches(column, frame.columns, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"There is no column {column!r}; the columns are {frame.columns}.{meant}")
+
+
+def validate(
+    frame: pl.DataFrame, columns: Mapping[str, str], *, scale: tuple[float, float] | None = None
+) -> tuple[pl.DataFrame, Quarantine]:
+    """Bring ratings into shape and set the bad rows apart.
+
+    Args:
+        frame: raw ratings.
+        columns: ours -> theirs, for user, item and target, and maybe timestamp and domain.
+        scale: (lowest, highest) possible target; None accepts any finite one.
+
+    Returns:
+        Rows with the columns of `Interactions.ratings`, in the order they came, and the rejected ones.
+
+    Raises:
+        DataError: if a column is missing or the frame has no rows.
+    """
+    require_columns(frame, columns.values())
+    if frame.is_empty():
+        raise DataError("The frame has no rows. A rating needs a user, an item and a target.")
+    typed = pl.DataFrame({ours: _typed(ours, frame[theirs]) for ours, theirs in columns.items()})
+    typed = typed.with_columns(_reason(typed.columns, scale).alias("reason"))
+    typed = typed.with_columns(
+        pl.when(pl.col("reason").is_null() & _superseded(typed))
+        .then(pl.lit("duplicate pair"))
+        .otherwise(pl.col("reason"))
+        .alias("reason")
+    )
+    rejected = frame.with_columns(typed["reason"].alias("reason")).filter(typed["reason"].is_not_null())
+    clean = typed.filter(pl.col("reason").is_null()).drop("reason").with_columns(pl.col("target").cast(pl.Float32))
+    return clean, Quarantine(rejected)
+
+
+def as_ids(ids: pl.Series) -> pl.Series:
+    """Make ids comparable: integers as Int64, everything else as text; null stays null."""
+    if ids.dtype.is_integer():
+        return ids.cast(pl.Int64)
+    if ids.dtype.is_float() and ids.drop_nulls().is_finite().all() and (ids.drop_nulls() % 1 == 0).all():
+        return ids.cast(pl.Int64)  # a frame library turned integers with gaps into floats
+    if ids.dtype == pl.Object:
+        return pl.Series(ids.name, [None if one is None else str(one) for one in ids], dtype=pl.String)
+    return ids.cast(pl.String)
+
+
+def _typed(name: str, column: pl.Series) -> pl.Series:
+    if name in ("user", "item"):
+        return as_ids(column)
+    if name == "target":
+        return column.cast(pl.Float64, strict=False)
+    if name == "timestamp":
+        if column.dtype.is_temporal():
+            return column.cast(pl.Datetime("us")).dt.epoch("s")
+        if column.dtype == pl.String and column.cast(pl.Float64, strict=False).is_null().all():
+            return column.str.to_datetime(strict=False, time_unit="us").dt.epoch("s")
+        return column.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+    return column.cast(pl.String)
+
+
+def _reason(columns: list[str], scale: tuple[float, float] | None) -> pl.Expr:
+    """First reason that applies, or null."""
+    checks = {
+        "no user id": pl.col("user").is_null(),
+        "no item id": pl.col("item").is_null(),
+        "target is not a number": pl.col("target").is_null(),
+        "target is NaN": pl.col("target").is_nan(),
+        "target is infinite": pl.col("target").is_infinite(),
+    }
+    if scale:
+        checks[f"target outside {scale[0]:g} to {scale[1]:g}"] = ~pl.col("target").is_between(*scale)
+    if "timestamp" in columns:
+        checks["timestamp is not a time"] = pl.col("timestamp").is_null()
+    return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())
+
+
+def _superseded(typed: pl.DataFrame) -> pl.Expr:
+    """Tell which valid rows have a later one of the same pair: later by time, then by order."""
+    rows = typed.with_row_index("row").filter(pl.col("reason").is_null())
+    by = ["timestamp", "row"] if "timestamp" in typed.columns else ["row"]
+    last = rows.sort(by).group_by("user", "item").last()["row"]
+    return ~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(last.implode())
