@@ -72,7 +72,8 @@ def lift(part: Part) -> Pure:
         return part
     if isinstance(part, Linen):
         return _lift_linen(part)
-    if callable(part) and not isinstance(part, nnx.Module) and not hasattr(part, "init"):
+    is_linen = hasattr(part, "init") and hasattr(part, "apply")
+    if callable(part) and not is_linen and not isinstance(part, nnx.Module):
         return _lift_nnx(part)
     raise ConfigError(
         f"A part of a model must be a factory of an nnx module, a Linen or a Pure, got {type(part).__name__}. "

@@ -61,13 +61,14 @@ def deepfm(
     check_single_output("deepfm", outputs)
     check_sizes(factors=factors, hidden=hidden)
     users, items = side(columns, "user"), side(columns, "item")
-    widths = [embedded_width(one, factors, project_numbers=True) for one in (users, items)]
+    user_width, item_width = (embedded_width(one, factors, project_numbers=True) for one in (users, items))
 
     def tower(of: Sequence[Column], rngs: nnx.Rngs) -> FactorTower:
         return FactorTower(of, factors, scale=factor_scale, interactions=True, keep_vectors=True, rngs=rngs)
 
     def head(rngs: nnx.Rngs) -> DeepFactorHead:
         wide = FactorHead(factors, scale=factor_scale, offset=offset, rngs=rngs)
-        return DeepFactorHead(wide, TwoTowerHead(*widths, hidden, outputs=1, offset=0.0, rngs=rngs), factors)
+        deep = TwoTowerHead(user_width, item_width, hidden, outputs=1, offset=0.0, rngs=rngs)
+        return DeepFactorHead(wide, deep, factors)
 
     return model(lambda rngs: tower(users, rngs), lambda rngs: tower(items, rngs), head)

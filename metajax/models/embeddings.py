@@ -1,6 +1,6 @@
 """From encoded columns to vectors: one embedding a column, whatever its kind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ class Table(nnx.Module):
         return jnp.take(self.embedding[...], ids, axis=0, mode="fill")
 
 
-def masked_embedding(table: Table, ids: Int[Array, "*rows width"]) -> Float[Array, "*rows dim"]:
+def masked_embedding(table: Callable[[Array], Array], ids: Int[Array, "*rows width"]) -> Float[Array, "*rows dim"]:
     """Average the rows of the ids that are not 0; exactly zero if there are none."""
     rows = table(ids)
     real = (ids > 0).astype(rows.dtype)[..., None]
