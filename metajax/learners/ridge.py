@@ -20,6 +20,8 @@ from metajax.learners.linear_posterior import LinearPosterior, condition
 from metajax.losses import Loss, squared_error
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
+PREDICTS_TARGET = ("squared error", "pairwise ranking")
+
 
 class RidgeState(NamedTuple):
     """One user: the vector that the shared model sees, and the beliefs about the user's own weights."""
@@ -46,14 +48,14 @@ def ridge(
         bias_penalty: initial lambda of the constant, the user's own bias; positive.
 
     Raises:
-        ConfigError: if a penalty is not positive, or the loss wants more than one score per row.
+        ConfigError: if a penalty is not positive, or the loss does not read the score as the target.
     """
     if not (penalty > 0 and bias_penalty > 0):
         raise ConfigError(f"Ridge penalties must be positive, got {penalty=}, {bias_penalty=}.")
     outer = loss or squared_error()
-    if outer.num_outputs != 1:
+    if outer.name not in PREDICTS_TARGET:
         raise ConfigError(
-            f"ridge predicts one number per row, but {outer.name} wants {outer.num_outputs}. Use squared error."
+            f"ridge predicts the target itself, so its loss is one of {PREDICTS_TARGET}, got {outer.name}."
         )
 
     def init(key: Key) -> PyTree:

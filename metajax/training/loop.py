@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories
@@ -108,6 +109,8 @@ def train(
     state, best = _begin(learner, optimizer, seed)
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
+    everywhere = NamedSharding(mesh, PartitionSpec())  # as the steps return it: else the second call compiles again
+    state, source = jax.device_put((state, source), everywhere)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
 
     with _stop_on_interrupt() as interrupted, TrainingProgress(config.outer_steps, show_progress) as progress:

@@ -1,7 +1,6 @@
 """The progress bar of meta-training: loss, validation value, tasks a second and time left."""
 
 from types import TracebackType
-from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,7 +28,7 @@ class TrainingProgress:
         shown.append(f"{line['tasks_per_second']:,.0f} tasks/s")
         self._progress.update(self._task, completed=line["step"], state="  ".join(shown))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":
         """Start drawing."""
         self._progress.start()
         return self

@@ -75,5 +75,5 @@ def test_penalties_are_learned():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ConfigError, match=r"penalties must be positive, got penalty=0"):
         ridge(linear_model(), item_width=3, penalty=0)
-    with pytest.raises(ConfigError, match="one number per row"):
+    with pytest.raises(ConfigError, match="predicts the target itself"):
         ridge(linear_model(), softmax_cross_entropy((1.0, 2.0, 3.0)), item_width=3)

@@ -1,0 +1,28 @@
+"""What an evaluation measures."""
+
+from dataclasses import dataclass
+
+from metajax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is measured, and how a ranking is judged."""
+
+    shots: tuple[int, ...] = (0, 1, 3, 5, 10, 20)
+    """Support sizes of the k-shot curve; the full support is always measured too."""
+    cutoff: int = 5
+    """Length of the list that ranking metrics look at."""
+    relevant: float = 4.0
+    """Targets from here on count as relevant."""
+    catalogue_cutoff: int = 10
+    """Length of the list when the whole catalogue is ranked; 0 leaves that regime out."""
+    validation_shots: tuple[int, ...] = (5,)
+    """Support sizes that model selection averages over, beside the full support."""
+    baselines: bool = True
+    """Measure the baselines beside the learner."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data."""
+        if self.cutoff < 1 or min(self.shots, default=0) < 0:
+            raise ConfigError(f"cutoff must be 1 or more and shots 0 or more, got {self.cutoff} and {self.shots}.")

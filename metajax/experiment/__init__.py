@@ -1,0 +1,32 @@
+"""Experiments: every choice of a run in one place, and the only place that names concrete parts."""
+
+from metajax.evaluation.config import EvaluationConfig as EvaluationConfig
+from metajax.experiment.data import BothCold as BothCold
+from metajax.experiment.data import DataConfig as DataConfig
+from metajax.experiment.data import ItemCold as ItemCold
+from metajax.experiment.data import MeluSplit as MeluSplit
+from metajax.experiment.data import TanpSplit as TanpSplit
+from metajax.experiment.data import Temporal as Temporal
+from metajax.experiment.data import UserCold as UserCold
+from metajax.experiment.experiment import Experiment as Experiment
+from metajax.experiment.experiment import load_experiment as load_experiment
+from metajax.experiment.experiment import override as override
+from metajax.experiment.learners import Anil as Anil
+from metajax.experiment.learners import Joint as Joint
+from metajax.experiment.learners import Maml as Maml
+from metajax.experiment.learners import Melu as Melu
+from metajax.experiment.learners import Ridge as Ridge
+from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy
+from metajax.experiment.losses import Ordinal as Ordinal
+from metajax.experiment.losses import PairwiseRanking as PairwiseRanking
+from metajax.experiment.losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+from metajax.experiment.losses import SquaredError as SquaredError
+from metajax.experiment.models import DeepFM as DeepFM
+from metajax.experiment.models import FactorizationMachine as FactorizationMachine
+from metajax.experiment.models import Linear as Linear
+from metajax.experiment.models import MatrixFactorization as MatrixFactorization
+from metajax.experiment.models import NeuMF as NeuMF
+from metajax.experiment.models import TwoTower as TwoTower
+from metajax.experiment.optimizers import Adam as Adam
+from metajax.tasks import EpisodeConfig as EpisodeConfig
+from metajax.training.loop import TrainingConfig as TrainingConfig

@@ -1,0 +1,211 @@
+"""The artifact of a run: all that adapting to a new user needs, without the training data.
+
+A folder of safetensors and JSON with a sha256 manifest. Reading it executes nothing, and nothing of it is used before
+every file's size and hash are checked.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from metajax import files
+from metajax.data import Encoding
+from metajax.errors import StorageError
+from metajax.experiment.assembly import Parts, make_parts
+from metajax.experiment.codec import decode, encode
+from metajax.experiment.experiment import Experiment
+from metajax.types import PyTree
+
+SCHEMA = 1
+DOCUMENT, ENCODING, ITEMS, ARRAYS, CARD, METRICS = (
+    "artifact.json",
+    "encoding.json",
+    "items.json",
+    "arrays.safetensors",
+    "model_card.md",
+    "metrics.json",
+)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained learner and its catalogue.
+
+    Attributes:
+        experiment: the resolved choices.
+        encoding: how users' and items' features are encoded.
+        offset: mean training target.
+        levels: distinct training targets, ascending.
+        scale: (lowest, highest) target.
+        item_ids: the data's own ids, in catalogue order.
+        titles: of the items, or None where there are none.
+        num_ratings: int32 `[num_items]`, of each item in training.
+        items: encoded features of the catalogue, leaves `[num_items, ...]`.
+        meta_params: the best of the run.
+        training: seed, best step, validation value, data set and when it was made.
+        metrics: of the evaluation, empty before there is one.
+    """
+
+    experiment: Experiment
+    encoding: Encoding
+    offset: float
+    levels: tuple[float, ...]
+    scale: tuple[float, float]
+    item_ids: list[Any]
+    titles: list[str | None] | None
+    num_ratings: np.ndarray
+    items: dict[str, np.ndarray]
+    meta_params: PyTree
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def parts(self) -> Parts:
+        """Build the learner that `meta_params` belong to."""
+        return make_parts(self.experiment, self.encoding, offset=self.offset, levels=self.levels)
+
+
+def write_artifact(artifact: Artifact, folder: Path) -> None:
+    """Write an artifact; the folder appears whole or not at all, and replaces an older artifact."""
+    scratch = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    document = {
+        "schema": SCHEMA,
+        "experiment": encode(artifact.experiment),
+        "offset": artifact.offset,
+        "levels": artifact.levels,
+        "scale": artifact.scale,
+        "training": artifact.training,
+    }
+    files.write_json(scratch / DOCUMENT, document)
+    files.write_json(scratch / ENCODING, artifact.encoding.to_json())
+    files.write_json(scratch / ITEMS, {"ids": artifact.item_ids, "titles": artifact.titles})
+    files.write_json(scratch / METRICS, artifact.metrics)
+    files.write_text(scratch / CARD, model_card(artifact))
+    arrays = {f"items/{name}": column for name, column in artifact.items.items()} | flatten(artifact.meta_params)
+    arrays["num_ratings"] = artifact.num_ratings
+    with files.atomic(scratch / ARRAYS) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+    files.write_manifest(scratch)
+    if folder.exists():
+        if not (folder / DOCUMENT).is_file():
+            raise StorageError(f"{folder} exists and is no artifact. Choose another folder.")
+        shutil.rmtree(folder)
+    scratch.replace(folder)
+
+
+def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Artifact:
+    """Check and read an artifact.
+
+    Args:
+        folder: that `write_artifact` wrote.
+        experiment: for a run with parts of your own, which are not rebuilt from a file.
+
+    Raises:
+        StorageError: if a file is missing, altered or of another size, or what it holds is not an artifact.
+    """
+    if not (folder / DOCUMENT).is_file():
+        raise StorageError(f"{folder} holds no artifact ({DOCUMENT} is missing). Finish `metajax train` first.")
+    files.check_manifest(folder)
+    document = files.read_json(folder / DOCUMENT)
+    if document.get("schema") != SCHEMA:
+        raise StorageError(f"{folder} has schema {document.get('schema')!r}, this version reads {SCHEMA}.")
+    encoding = Encoding.from_json(files.read_json(folder / ENCODING))
+    items = files.read_json(folder / ITEMS)
+    try:
+        arrays = load_file(folder / ARRAYS)
+    except (SafetensorError, OSError) as error:
+        raise StorageError(f"{folder / ARRAYS} cannot be read: {error}.") from error
+    try:
+        experiment = experiment or decode(document["experiment"])
+        parts = make_parts(experiment, encoding, offset=document["offset"], levels=tuple(document["levels"]))
+        low, high = document["scale"]
+        return Artifact(
+            experiment=experiment,
+            encoding=encoding,
+            offset=document["offset"],
+            levels=tuple(document["levels"]),
+            scale=(low, high),
+            item_ids=items["ids"],
+            titles=items["titles"],
+            num_ratings=arrays["num_ratings"],
+            items={name.removeprefix("items/"): array for name, array in arrays.items() if name.startswith("items/")},
+            meta_params=unflatten(arrays, jax.eval_shape(parts.learner.init, jax.random.key(0))),
+            training=document["training"],
+            metrics=files.read_json(folder / METRICS),
+        )
+    except KeyError as error:
+        raise StorageError(
+            f"{folder} lacks {error}. It was written by another version; export the run again."
+        ) from error
+
+
+def flatten(meta_params: PyTree) -> dict[str, np.ndarray]:
+    """Name every leaf by its path below "params/"."""
+    leaves = jax.tree_util.tree_leaves_with_path(meta_params)
+    return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def unflatten(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
+    """Put arrays back into the shape of `like`.
+
+    Raises:
+        StorageError: if one is missing or has another shape or type.
+    """
+
+    def take(path: tuple, expected: jax.ShapeDtypeStruct) -> jax.Array:
+        array = arrays.get(_name(path))
+        if array is None:
+            raise StorageError(f"The artifact has no parameter {_name(path)}.")
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise StorageError(
+                f"The parameter {_name(path)} is {array.dtype}{list(array.shape)} in the artifact, "
+                f"but the learner wants {expected.dtype}{list(expected.shape)}."
+            )
+        return jax.numpy.asarray(array)
+
+    return jax.tree_util.tree_map_with_path(take, like)
+
+
+def model_card(artifact: Artifact) -> str:
+    """Write what a person must know before using the artifact, as Markdown."""
+    experiment, training = artifact.experiment, artifact.training
+    lines = [
+        f"# {experiment.name}",
+        "",
+        f"A {type(experiment.learner).__name__} learner on a {type(experiment.model).__name__} model, meta-trained "
+        f"with metajax on {training.get('data', 'unknown data')}. "
+        "It adapts to a user it has never seen from a few ratings.",
+        "",
+        f"- items: {len(artifact.item_ids):,}; targets from {artifact.scale[0]:g} to {artifact.scale[1]:g}",
+        *(f"- {name}: {value}" for name, value in training.items()),
+        "",
+        "## Evaluation",
+        "",
+        *(_metric_lines(artifact.metrics) or ["Not evaluated yet: run `metajax evaluate`."]),
+        "",
+        "## Limits",
+        "",
+        "It learned from who chose to rate what; it inherits their taste and their absence. Items that training has "
+        "not seen are known by their features only. The data's own terms apply to what is made from them.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metric_lines(metrics: dict[str, Any]) -> list[str]:
+    return [
+        f"- {scenario}, {name}: {cell['value']:.4f} [{cell['low']:.4f}, {cell['high']:.4f}]"
+        for scenario, named in metrics.items()
+        for name, cell in named.items()
+    ]
+
+
+def _name(path: tuple) -> str:
+    return "params/" + jax.tree_util.keystr(path, simple=True, separator="/")

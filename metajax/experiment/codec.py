@@ -1,0 +1,48 @@
+"""Configurations to JSON and back, without executing anything: only parts that metajax knows come back."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from metajax.errors import StorageError
+from metajax.evaluation.config import EvaluationConfig
+from metajax.experiment import data, learners, losses, models, optimizers
+from metajax.experiment.experiment import Experiment
+from metajax.tasks import EpisodeConfig
+from metajax.training.loop import TrainingConfig
+
+
+def encode(config: Any) -> Any:
+    """Write a configuration as plain JSON types; dataclasses carry their class name as "kind"."""
+    if is_dataclass(config) and not isinstance(config, type):
+        return {"kind": type(config).__name__} | {one.name: encode(getattr(config, one.name)) for one in fields(config)}
+    return [encode(one) for one in config] if isinstance(config, tuple | list) else config
+
+
+def decode(document: Any) -> Any:
+    """Undo `encode`.
+
+    Raises:
+        StorageError: for a kind that metajax does not know, or a field that the kind does not have.
+    """
+    if isinstance(document, list):
+        return tuple(decode(one) for one in document)
+    if not isinstance(document, dict):
+        return document
+    kind = document.get("kind")
+    known = {made.__name__: made for made in _parts()}
+    if kind not in known:
+        raise StorageError(
+            f"The configuration names a part {kind!r}, which metajax does not know. "
+            "A run with a part of your own is loaded by giving its experiment: load(folder, experiment=...)."
+        )
+    values = {name: decode(value) for name, value in document.items() if name != "kind"}
+    if unknown := values.keys() - {one.name for one in fields(known[kind])}:
+        raise StorageError(f"{kind} has no field {sorted(unknown)[0]!r}. The run was written by another version.")
+    return known[kind](**values)
+
+
+def _parts() -> Iterator[type]:
+    yield from (Experiment, EpisodeConfig, TrainingConfig, EvaluationConfig)
+    for module in (data, learners, losses, models, optimizers):
+        yield from (made for made in vars(module).values() if isinstance(made, type) and is_dataclass(made))

@@ -1,0 +1,111 @@
+"""Choices about data: where ratings come from, and how they are split."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metajax.data import Interactions, Split, load, splits
+from metajax.data.columns import Side
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the ratings come from, and which of their features a model sees."""
+
+    source: str = "ml-latest-small"
+    """ml-latest-small (bundled), ml-100k, ml-1m, or a csv, parquet or RecBole .inter file of your own."""
+    user: str = "user"
+    """The column of user ids, in a file of your own."""
+    item: str = "item"
+    """The column of item ids, in a file of your own."""
+    target: str = "target"
+    """The column of ratings, in a file of your own."""
+    timestamp: str | None = None
+    """The column of times, in a file of your own."""
+    identity: tuple[Side, ...] = ("item",)
+    """Whose own id is a feature: an item seen in training then gets parameters of its own."""
+    features: tuple[str, ...] | None = None
+    """Names of the features that the model sees; all that the data declare by default."""
+    min_count: int = 3
+    """How many training items or users must show a value of a feature before it gets a parameter."""
+    strict: bool = False
+    """Make a rejected row an error instead of a line in the quarantine file."""
+
+    def load(self) -> Interactions:
+        """Read and validate the ratings."""
+        mapping = {}
+        if Path(self.source).suffix in {".csv", ".tsv", ".parquet"}:
+            mapping = {"user": self.user, "item": self.item, "target": self.target, "timestamp": self.timestamp}
+        return load(self.source, strict=self.strict, **mapping)
+
+
+@dataclass(frozen=True)
+class UserCold:
+    """Cold users by hash: 70 % of users train, 10 % validate, 20 % are tested. For any data set."""
+
+    draws: int = 5
+    """Orders of each user's rows that are drawn."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.user_cold(interactions, draws=self.draws)
+
+
+@dataclass(frozen=True)
+class MeluSplit:
+    """MovieLens-1M as MeLU published it: cold users, cold items and both."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.melu(interactions)
+
+
+@dataclass(frozen=True)
+class TanpSplit:
+    """Cold users with 30 to 200 ratings; 20 rows of support, all others to be ranked."""
+
+    draws: int = 5
+    """Orders of each user's rows that are drawn."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.tanp(interactions, draws=self.draws)
+
+
+@dataclass(frozen=True)
+class ItemCold:
+    """Cold items; their raters are warm."""
+
+    by: str = "hash"
+    """"hash", "first_appearance", or a column of the item table whose highest values are cold."""
+    share: float = 0.2
+    """Share of the rated items that are cold."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.item_cold(interactions, by=self.by, share=self.share)
+
+
+@dataclass(frozen=True)
+class BothCold:
+    """Cold users and cold items, and all three cold states."""
+
+    by: str = "hash"
+    """"hash", "first_appearance", or a column of the item table whose highest values are cold."""
+    share: float = 0.2
+    """Share of users and of rated items that are cold."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.both_cold(interactions, by=self.by, share=self.share)
+
+
+@dataclass(frozen=True)
+class Temporal:
+    """A point in time: adapt on what came before it, be judged on what came after."""
+
+    quantile: float = 0.8
+    """Of all ratings, the share that lies before the point."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return splits.temporal(interactions, quantile=self.quantile)

@@ -1,0 +1,106 @@
+"""An experiment: every choice of a run in one frozen dataclass, from a Python file and the command line."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from metajax.errors import ConfigError
+from metajax.evaluation.config import EvaluationConfig
+from metajax.experiment.data import DataConfig, UserCold
+from metajax.experiment.learners import Ridge
+from metajax.experiment.losses import SquaredError
+from metajax.experiment.models import MatrixFactorization
+from metajax.experiment.optimizers import Adam
+from metajax.tasks import EpisodeConfig
+from metajax.training.loop import TrainingConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run. A part may be any object with the same `build` method as those of `metajax.experiment`.
+
+    The defaults are those of `metajax train` without an experiment file: a closed-form learner that any ratings suit.
+    """
+
+    name: str = "default"
+    """Of the run; its results go below runs/NAME."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Where the ratings come from."""
+    split: Any = field(default_factory=UserCold)
+    """Who is cold: UserCold, MeluSplit, TanpSplit, ItemCold, BothCold or Temporal."""
+    model: Any = field(default_factory=MatrixFactorization)
+    """What is meta-trained: Linear, MatrixFactorization, TwoTower, NeuMF, FactorizationMachine or DeepFM."""
+    loss: Any = field(default_factory=SquaredError)
+    """What a row costs: SquaredError, BinaryCrossEntropy, SoftmaxCrossEntropy, Ordinal or PairwiseRanking."""
+    learner: Any = field(default_factory=Ridge)
+    """How users are adapted to: Maml, Anil, Melu, Ridge or Joint."""
+    episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
+    """How training tasks are drawn."""
+    optimizer: Any = field(default_factory=Adam)
+    """What moves the meta-parameters."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """How the outer loop runs."""
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    """What is measured."""
+    seeds: tuple[int, ...] = (0,)
+    """One training run each; reports pool them."""
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Run a Python file that defines `experiment()` and return what that returns.
+
+    Raises:
+        ConfigError: if there is no such file, or it defines no `experiment()` that returns an `Experiment`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"There is no experiment file {path}. Name a Python file that defines experiment().")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file. Wanted one that defines experiment().")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "experiment", None)):
+        raise ConfigError(f"{path} defines no function experiment(). It must return a metajax.experiment.Experiment.")
+    made = module.experiment()
+    if not isinstance(made, Experiment):
+        raise ConfigError(f"experiment() of {path} returned a {type(made).__name__}, wanted an Experiment.")
+    return made
+
+
+def override(experiment: Experiment, arguments: Sequence[str], *, program: str) -> Experiment:
+    """Apply command-line overrides such as `--learner.inner-steps 5`, with help, completion and "did you mean".
+
+    The flags are those of the parts that the experiment has chosen, so that a part of your own has flags too.
+    """
+    import tyro
+
+    parsed = tyro.cli(
+        _concrete_type(experiment),
+        args=list(arguments),
+        default=_as(experiment),
+        prog=program,
+        config=(tyro.conf.FlagConversionOff,),
+    )
+    return Experiment(**{one.name: getattr(parsed, one.name) for one in fields(Experiment)})
+
+
+def _concrete_type(experiment: Experiment) -> type:
+    """Return `Experiment` with each part's type narrowed to what was chosen."""
+    parts = [
+        (
+            one.name,
+            type(value) if is_dataclass(value := getattr(experiment, one.name)) else one.type,
+            field(default=value),
+        )
+        for one in fields(experiment)
+    ]
+    return make_dataclass("Experiment", parts, frozen=True, namespace={"__doc__": Experiment.__doc__})
+
+
+def _as(experiment: Experiment) -> Any:
+    return _concrete_type(experiment)(**{one.name: getattr(experiment, one.name) for one in fields(experiment)})

@@ -1,0 +1,122 @@
+"""Train an experiment: one folder a seed, with its resolved configuration, log, checkpoints and artifact."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jax
+import numpy as np
+import polars as pl
+
+from metajax import files
+from metajax.errors import StorageError
+from metajax.experiment.artifact import Artifact, write_artifact
+from metajax.experiment.assembly import Assembly, assemble, make_validate
+from metajax.experiment.codec import encode
+from metajax.experiment.experiment import Experiment
+from metajax.training.loop import Best, train
+
+CONFIG = "config.json"
+
+
+def train_experiment(
+    experiment: Experiment, folder: Path, *, resume: bool = False, overwrite: bool = False, show_progress: bool = True
+) -> list[Path]:
+    """Train every seed of an experiment.
+
+    Args:
+        experiment: the choices.
+        folder: of the run; a seed's results go to `seed-SEED` below it.
+        resume: continue what was interrupted; finished seeds are left alone.
+        overwrite: delete what an earlier run left.
+        show_progress: draw a progress bar.
+
+    Returns:
+        The folders of the seeds.
+
+    Raises:
+        StorageError: if `folder` holds a run of other choices, or any run without `resume` or `overwrite`.
+    """
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    _claim(folder, experiment, resume=resume)
+    assembly = assemble(experiment)
+    if not assembly.interactions.quarantine.rows.is_empty():
+        assembly.interactions.quarantine.write(folder / "quarantine.csv")
+    seeds = []
+    for seed in experiment.seeds:
+        seeds.append(folder / f"seed-{seed}")
+        if (seeds[-1] / "artifact").is_dir():
+            continue
+        best = train_seed(assembly, seeds[-1], seed, resume=resume, show_progress=show_progress)
+        write_artifact(make_artifact(assembly, best, seed), seeds[-1] / "artifact")
+    return seeds
+
+
+def train_seed(assembly: Assembly, folder: Path, seed: int, *, resume: bool, show_progress: bool) -> Best:
+    """Train one seed in `folder`."""
+    experiment = assembly.experiment
+    return train(
+        assembly.parts.learner,
+        experiment.optimizer.build(experiment.training.outer_steps),
+        histories=assembly.histories,
+        catalogue=assembly.catalogue,
+        episodes=experiment.episodes,
+        config=experiment.training,
+        validate=make_validate(assembly) if len(assembly.validation) else None,
+        folder=folder,
+        seed=seed,
+        resume=resume,
+        show_progress=show_progress,
+    )
+
+
+def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
+    """Gather what adapting to new users needs."""
+    interactions = assembly.interactions
+    items = interactions.items
+    counts = assembly.split.meta_train().group_by("item").len()
+    num_ratings = items.select("item").join(counts, on="item", how="left", maintain_order="left")["len"].fill_null(0)
+    return Artifact(
+        experiment=assembly.experiment,
+        encoding=assembly.encoding,
+        offset=assembly.offset,
+        levels=assembly.levels,
+        scale=interactions.scale,
+        item_ids=items["item"].to_list(),
+        titles=items["title"].to_list() if "title" in items.columns else None,
+        num_ratings=num_ratings.cast(pl.Int32).to_numpy(),
+        items=jax.tree.map(np.asarray, assembly.catalogue.items),
+        meta_params=best.meta_params,
+        training={
+            "data": interactions.name,
+            "seed": seed,
+            "step": int(best.step),
+            "validation": float(best.value),
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
+    """Write the resolved configuration, or check that it is the one that is there."""
+    path = folder / CONFIG
+    config = encode(experiment)
+    if path.is_file():
+        if not resume:
+            raise StorageError(
+                f"{folder} holds a run already. Continue it with --resume, start over with --overwrite, "
+                "or give the run another --name."
+            )
+        _refuse_other_choices(files.read_json(path), config, folder)
+    files.write_json(path, config)
+
+
+def _refuse_other_choices(before: dict, now: dict, folder: Path) -> None:
+    """Raise unless both configurations agree in all but the list of seeds."""
+    for name in now:
+        if name != "seeds" and before.get(name) != now[name]:
+            raise StorageError(
+                f"{folder} was begun with {name} = {before.get(name)}, which is not {now[name]}. "
+                "Resume with the same choices, or give the run another --name."
+            )

@@ -1,0 +1,143 @@
+"""Episode sampling: masks, sizes, disjointness, order, and users of every length."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metajax.errors import ConfigError, TaskError
+from metajax.tasks import EpisodeConfig, catalogue, histories, lengths, make_buckets, sample_tasks
+
+LENGTHS = [0, 1, 2, 5, 8, 30]
+NUM_ITEMS = 40
+
+
+def world(order="random"):
+    """Users of every length; an item's feature is its own position, and a target is user + item / 100."""
+    users = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    items = np.concatenate([np.random.default_rng(u).permutation(NUM_ITEMS)[:n] for u, n in enumerate(LENGTHS)])
+    target = users + items / 100
+    time = np.arange(len(users))[::-1]  # later rows come first in the file
+    features = catalogue({"me": np.arange(len(LENGTHS))}, {"id": np.arange(NUM_ITEMS)})
+    rows = histories(users, items, target, num_users=len(LENGTHS), timestamp=time if order == "time" else None)
+    return features, rows
+
+
+@cache
+def compiled(config, order):
+    features, rows = world(order)
+    buckets = make_buckets(rows, config, tasks_per_step=64)
+    return buckets, jax.jit(lambda key: [sample_tasks(key, bucket, rows, features, config) for bucket in buckets])
+
+
+def draw(config, *, order="random", seed=0):
+    buckets, sample = compiled(config, order)
+    return list(zip(buckets, sample(jax.random.key(seed)), strict=True))
+
+
+CONFIG = EpisodeConfig(query_rows=3, max_support=9, min_rows=1, buckets=(4, 8))
+
+
+def test_lengths_and_empty_histories():
+    _, rows = world()
+    np.testing.assert_array_equal(lengths(rows), LENGTHS)
+
+
+def test_every_row_is_the_users_own_and_none_is_in_both():
+    for bucket, tasks in draw(CONFIG):
+        for index in range(bucket.tasks):
+            user = int(tasks.user["me"][index])
+            support = set(np.asarray(tasks.support.items["id"][index])[np.asarray(tasks.support.mask[index]) > 0])
+            query = set(np.asarray(tasks.query.items["id"][index])[np.asarray(tasks.query.mask[index]) > 0])
+            assert not support & query
+            assert len(query) == min(3, max(1, min(LENGTHS[user], bucket.rows) // 2))
+            for examples in (tasks.support, tasks.query):
+                expected = user + examples.items["id"][index] / 100
+                real = np.asarray(examples.mask[index]) > 0
+                np.testing.assert_allclose(examples.target[index][real], expected[real], rtol=1e-6)
+
+
+def test_a_user_with_one_rating_is_judged_on_it_with_an_empty_support():
+    shortest, tasks = draw(CONFIG)[0]
+    one = np.asarray(tasks.user["me"]) == 1
+    assert one.any()
+    assert shortest.rows == 4
+    assert tasks.support.mask[one].sum() == 0
+    np.testing.assert_array_equal(tasks.query.mask[one].sum(axis=1), 1)
+
+
+def test_an_empty_user_gives_no_task():
+    for _, tasks in draw(CONFIG):
+        assert 0 not in np.asarray(tasks.user["me"])
+
+
+def test_a_user_longer_than_the_largest_bucket_gives_a_random_part():
+    """Over many draws every one of the 30 rows turns up, though a task holds 12."""
+    seen = set()
+    for seed in range(3):
+        bucket, tasks = draw(CONFIG, seed=seed)[-1]
+        assert bucket.rows == 12
+        for examples in (tasks.support, tasks.query):
+            seen |= set(np.asarray(examples.items["id"])[np.asarray(examples.mask) > 0].tolist())
+    assert len(seen) == 30
+
+
+def test_support_sizes_fill_their_range():
+    config = EpisodeConfig(query_rows=2, min_support=1, max_support=4, min_rows=30, buckets=())
+    (_, tasks), *_ = draw(config)
+    assert set(np.asarray(tasks.support.mask.sum(axis=1), int).tolist()) == {1, 2, 3, 4}
+
+
+def test_by_time_the_support_comes_before_the_query():
+    """Rows were stored newest first, so that an earlier row has a larger storage position."""
+    config = EpisodeConfig(query_rows=3, max_support=9, min_rows=5, buckets=(), order="time")
+    _, rows = world("time")
+    position = {}
+    offsets = np.asarray(rows.offsets)
+    for user in range(len(LENGTHS)):
+        for place, item in enumerate(np.asarray(rows.items)[offsets[user] : offsets[user + 1]]):
+            position[user, int(item)] = place
+    users = np.repeat(np.arange(len(LENGTHS)), LENGTHS)
+    assert position[5, int(np.asarray(rows.items)[offsets[5]])] == 0
+    assert users.size == len(position)
+    (_, tasks), *_ = draw(config, order="time")
+    for index in range(len(tasks.user["me"])):
+        user = int(tasks.user["me"][index])
+
+        def places(examples, index=index, user=user):
+            real = np.asarray(examples.mask[index]) > 0
+            return [position[user, int(item)] for item in np.asarray(examples.items["id"][index])[real]]
+
+        support, query = places(tasks.support), places(tasks.query)
+        assert query == sorted(query)
+        assert not support or max(support) < min(query)
+
+
+def test_bucket_weights_are_shares_of_users():
+    buckets = [bucket for bucket, _ in draw(CONFIG)]
+    np.testing.assert_allclose(sum(bucket.weight for bucket in buckets), 1)
+    assert [bucket.rows for bucket in buckets] == [4, 8, 12]
+    np.testing.assert_allclose([bucket.weight for bucket in buckets], [2 / 5, 2 / 5, 1 / 5])
+
+
+def test_the_same_key_draws_the_same_tasks_and_another_key_others():
+    first, same, other = (draw(CONFIG, seed=seed)[-1][1] for seed in (0, 0, 1))
+    for one, two in zip(jax.tree.leaves(first), jax.tree.leaves(same), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not jnp.array_equal(first.query.items["id"], other.query.items["id"])
+
+
+def test_what_makes_no_sense_is_refused():
+    _, rows = world()
+    with pytest.raises(TaskError, match=r"No user has 99 ratings or more \(the longest history has 30\)"):
+        make_buckets(rows, EpisodeConfig(min_rows=99), tasks_per_step=4)
+    with pytest.raises(ConfigError, match="query_rows and min_rows must be 1 or more, got 0"):
+        EpisodeConfig(query_rows=0)
+    with pytest.raises(ConfigError, match="0 <= min_support <= max_support, got 5 and 4"):
+        EpisodeConfig(min_support=5, max_support=4)
+    with pytest.raises(TaskError, match="equally long, got 2, 1, 2"):
+        histories(np.zeros(2, int), np.zeros(1, int), np.zeros(2), num_users=1)
+    with pytest.raises(TaskError, match=r"must lie in 0\.\.0, got 0\.\.3"):
+        histories(np.array([0, 3]), np.zeros(2, int), np.zeros(2), num_users=1)
