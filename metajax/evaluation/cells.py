@@ -90,7 +90,8 @@ def interval_of(cells: Cells, *, seed: int) -> list[Interval]:
     value = _root(_means(cells.values), cells.is_root)
     samples = _root(bootstrap_means(cells.values, seed=seed), cells.is_root)
     low, high = _ends(samples)
-    return [Interval(*map(float, row[:3]), int(row[3])) for row in zip(value, low, high, users, strict=True)]
+    columns = zip(value, low, high, users, strict=True)
+    return [Interval(float(mean), float(least), float(most), int(count)) for mean, least, most, count in columns]
 
 
 def differences(scenario: str, cells: Cells, pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Comparison]:

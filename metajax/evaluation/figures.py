@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 SIZE = (4.4, 3.0)
 MARKERS = ("o", "s", "^", "D", "v")
@@ -121,7 +122,12 @@ def _axes(x_label: str, y_label: str, ticks: Sequence[str]) -> Iterator[tuple]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    plain = {"svg.fonttype": "none", "svg.hashsalt": "metajax", "text.parse_math": False, "font.size": 9.0}
+    plain: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "metajax",
+        "text.parse_math": False,
+        "font.size": 9.0,
+    }
     plain |= {"axes.unicode_minus": False, "path.simplify": True}
     with rc_context(plain), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the page's own font draws the text

@@ -9,7 +9,7 @@ from metajax.evaluation import figures
 from metajax.evaluation.figures import Line, Style
 from metajax.evaluation.page_style import STYLE
 from metajax.evaluation.summary import Estimate, Summary
-from metajax.evaluation.tables import TableRow, table_rows, title, verdicts
+from metajax.evaluation.tables import TableRow, setting, table_rows, verdicts
 from metajax.evaluation.wording import describe_metric, headline, interval, number, outcome, shot
 
 Styles = Mapping[str, Style]
@@ -83,7 +83,7 @@ def _scenario(summary: Summary, scenario: str) -> str:
     styles = _styles(summary.reference_baseline[scenario], rows)
     support = "the full support" if shots[-1] is None else f"{shots[-1]} ratings of support"
     return (
-        f'<section><h2>{escape(scenario)}</h2><p class="muted">{escape(title(summary, scenario))}. '
+        f'<section><h2>{escape(scenario)}</h2><p class="muted">{escape(setting(summary, scenario))}. '
         f"After {support}; 95 % intervals by bootstrap over users; best in bold.</p>"
         + _results_table(summary, metrics, rows)
         + _against_reference(summary, scenario, shots[-1])
@@ -165,14 +165,14 @@ def _k_shot_curves(summary: Summary, scenario: str, styles: Styles) -> str:
     drawings, numbers = [], []
     for metric in headline(summary.metrics(scenario)):
         lines = [_shot_line(found, method, style, metric, shots) for method, style in styles.items()]
-        header = describe_metric(metric, summary.protocol).header
+        said = describe_metric(metric, summary.protocol)
         svg = figures.curve(
             [line for line in lines if line.x],
             x_label="ratings in the support (k)",
-            y_label=header,
+            y_label=said.header,
             ticks=[shot(k) for k in shots],
         )
-        drawings.append(f"<figure><figcaption>{escape(header)} by support size</figcaption>{svg}</figure>")
+        drawings.append(f"<figure><figcaption>{escape(said.name)} by support size</figcaption>{svg}</figure>")
         numbers.append(_shot_table(summary, scenario, metric, shots))
     return (
         f"<h3>k-shot curves</h3>{_legend(styles, summary.reference_baseline[scenario])}"
@@ -219,15 +219,16 @@ def _breakdown(summary: Summary, scenario: str, styles: Styles) -> str:
         if len(ranges) < 2:
             continue
         lines = []
-        for method, style in styles.items():
+        shown = {method: style for method, style in styles.items() if style not in figures.BASELINES}
+        for method, style in shown.items():
             mine = [one for one in bins if one.method == method]
             x = [ranges.index((one.first, one.last)) for one in mine]
             ends = [one.low for one in mine], [one.high for one in mine]
             lines.append(Line(style, x, [one.value for one in mine], *ends))
-        header = describe_metric(bins[0].metric, summary.protocol).header
+        metric = describe_metric(bins[0].metric, summary.protocol)
         ticks = [_range(first, last) for first, last in ranges]
-        svg = figures.intervals([line for line in lines if line.x], x_label=label, y_label=header, ticks=ticks)
-        drawings.append(f"<figure><figcaption>{escape(header)} by {label}</figcaption>{svg}</figure>")
+        svg = figures.intervals([line for line in lines if line.x], x_label=label, y_label=metric.header, ticks=ticks)
+        drawings.append(f"<figure><figcaption>{escape(metric.name)} by {label}</figcaption>{svg}</figure>")
     if not drawings:
         return ""
     return f'<h3>Where the error is</h3><div class="grid">{"".join(drawings)}</div>'
@@ -270,7 +271,7 @@ def _is_number(value: Any) -> bool:
 
 def _provenance(metadata: Mapping[str, Any]) -> str:
     data = metadata.get("data")
-    parts = [_definitions(data.items()) if isinstance(data, Mapping) else ""]
+    parts = [f"<h3>Data</h3>{_definitions(data.items())}" if isinstance(data, Mapping) else ""]
     if versions := metadata.get("versions"):
         parts.append(f"<h3>Versions</h3>{_definitions(dict(versions).items())}")
     if (seconds := metadata.get("training_seconds")) is not None:

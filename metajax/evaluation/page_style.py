@@ -36,6 +36,7 @@ dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
 th, td { padding: .35rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; vertical-align: bottom; }
+tbody th, td { vertical-align: middle; }
 th small { display: block; font-weight: 400; color: var(--muted); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 16rem; font-weight: 400; }

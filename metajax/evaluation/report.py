@@ -7,6 +7,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from metajax.errors import StorageError
 from metajax.evaluation.cells import Comparison
 from metajax.evaluation.page import render_page
@@ -122,7 +124,7 @@ def _json(value: Any) -> Any:
         return {str(key): _json(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json(one) for one in value]
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+    if isinstance(value, np.generic):
         return _json(value.item())
     if isinstance(value, bool | int | str | NoneType):
         return value

@@ -51,9 +51,10 @@ def table_rows(summary: Summary, scenario: str, metrics: tuple[str, ...], k: int
 
 
 def verdicts(summary: Summary, scenario: str, k: int | None) -> list[tuple[Comparison, Metric, str]]:
-    """Say for every learner and metric how it did against the scenario's reference baseline."""
+    """Say for every learner (the best first) and metric how it did against the scenario's reference baseline."""
+    order = [row.method for row in table_rows(summary, scenario, summary.metrics(scenario), k)]
     found = []
-    for one in summary.comparisons:
+    for one in sorted(summary.comparisons, key=lambda one: order.index(one.method) if one.method in order else -1):
         if one.scenario == scenario and one.k == k:
             metric = describe_metric(one.metric, summary.protocol)
             said = verdict(one.reference, metric, one.difference, one.low, one.high, one.p_holm)
@@ -68,7 +69,11 @@ def render_table(summary: Summary) -> list[Table]:
 
 def _render_scenario(summary: Summary, scenario: str) -> Table:
     metrics = summary.metrics(scenario)
-    table = Table(title=Text(title(summary, scenario)), caption=_caption(summary, scenario), caption_justify="left")
+    table = Table(
+        title=Text(f"{scenario} · {setting(summary, scenario)}"),
+        caption=_caption(summary, scenario),
+        caption_justify="left",
+    )
     table.add_column("method", no_wrap=True)
     for metric in metrics:
         table.add_column(Text(describe_metric(metric, summary.protocol).header), justify="right")
@@ -78,18 +83,17 @@ def _render_scenario(summary: Summary, scenario: str) -> Table:
     return table
 
 
-def title(summary: Summary, scenario: str) -> str:
-    """Name a scenario with its protocol: "user_cold · melu, query regime, 10 draws, 3 seeds, 668 users"."""
+def setting(summary: Summary, scenario: str) -> str:
+    """Say under what a scenario was measured: "melu, query regime, 10 draws, 3 training seeds, 668 users"."""
     protocol = summary.protocol
     users = max((one.users for one in summary.estimates if one.scenario == scenario), default=0)
     parts = [str(protocol.get("name", ""))]
     if regime := protocol.get("regime"):
         parts.append(f"{regime} regime")
-    if draws := protocol.get("draws"):
-        parts.append(f"{draws} draw" + ("s" if draws != 1 else ""))
-    if seeds := len(summary.seeds):
-        parts.append(f"{seeds} training seed" + ("s" if seeds != 1 else ""))
-    return f"{scenario} · " + ", ".join([*filter(None, parts), f"{users:,} users"])
+    for count, name in ((protocol.get("draws"), "draw"), (len(summary.seeds), "training seed")):
+        if count:
+            parts.append(f"{count} {name}" + ("s" if count != 1 else ""))
+    return ", ".join([*filter(None, parts), f"{users:,} users"])
 
 
 def _cell(estimate: Estimate | None, is_best: bool) -> Text:

@@ -11,6 +11,7 @@ from rich.console import Console
 from metajax.errors import ConfigError
 from metajax.evaluation.comparison import compare, render_comparison
 from metajax.evaluation.results import PerUser
+from metajax.evaluation.statistics import holm
 
 
 def run(name, error, *, data="toy", protocol=None):
@@ -82,3 +83,9 @@ def test_the_table_says_which_run_is_worse():
     assert "MAE ↓ (stars)" in text
     assert "worse" in text
     assert "better" not in text
+
+
+def test_three_runs_are_compared_with_the_first_and_corrected_together():
+    found = [one for one in compare([run("a", 0.7), run("b", 0.7), run("c", 0.9)]) if one.k is None]
+    assert {(one.method, one.reference) for one in found} == {("b: maml", "a: maml"), ("c: maml", "a: maml")}
+    np.testing.assert_allclose([one.p_holm for one in found], holm(np.array([one.p for one in found])))

@@ -161,3 +161,14 @@ def test_users_that_are_all_alike_share_one_bin(frame):
     alike = frame.with_columns(history=pl.lit(20), popularity=pl.lit(None, pl.Float64))
     found = summarise(alike, protocol=PROTOCOL, reference_baseline="bias").breakdown
     assert [(one.by, one.first, one.last, one.users) for one in found] == [("history", 20, 20, USERS)] * 3
+
+
+def test_a_user_whom_one_method_lacks_leaves_the_pair_only(frame):
+    gone = (pl.col("user") < 1010) & (pl.col("method") == "bias")
+    holed = frame.with_columns(mae=pl.when(gone).then(float("nan")).otherwise("mae"))
+    found = summarise(holed, protocol=PROTOCOL, reference_baseline="bias")
+    gap = column(frame, "mae", method="maml", k=None) - column(frame, "mae", method="bias", k=None)
+    one = pick(found.comparisons, metric="mae", k=None)
+    np.testing.assert_allclose(one.difference, gap[10:].mean(), rtol=1e-9)
+    users = {each.method: each.users for each in found.estimates if each.metric == "mae" and each.k is None}
+    assert (one.users, users) == (USERS - 10, {"maml": USERS, "bias": USERS - 10, "mean": USERS})
