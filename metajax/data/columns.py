@@ -1,7 +1,9 @@
 """Features: as declared on raw tables, and as the encoded columns that a model sees."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from metajax.errors import DataError
 
 Side = Literal["user", "item"]
 Kind = Literal["category", "bag", "number", "vector"]
@@ -16,11 +18,20 @@ class Feature:
         of: "user" or "item".
         kind: "category" (a scalar of any type), "bag" (a list of them), "number", or "vector" (a list of floats, all of
             one length: an embedding of text, image, audio or graph).
+
+    Raises:
+        DataError: for another side or kind.
     """
 
     name: str
     of: Side
     kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.of not in get_args(Side):
+            raise DataError(f"Feature {self.name!r} is of {self.of!r}; wanted one of {get_args(Side)}.")
+        if self.kind not in get_args(Kind):
+            raise DataError(f"Feature {self.name!r} is a {self.kind!r}; wanted one of {get_args(Kind)}.")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Description:
         targets: target -> how many.
         lengths: (fewest, most) rows -> how many users have that many.
         time_range: dates of the first and last rating, or None.
-        features: (side, name, kind, distinct values).
+        features: (side, name, kind, how many distinct values; of numbers and vectors, how many are known).
         rejected: reason -> how many rows.
     """
 
@@ -54,7 +54,7 @@ class Description:
             "ratings of a user", {f"{low:,} to {high:,}": count for (low, high), count in self.lengths.items()}
         )
         features = _table("features", "of", "name", "kind", "values")
-        for side, name, kind, values in self.features:
+        for side, name, kind, values in self.features or [("none", "", "", 0)]:
             features.add_row(side, name, kind, f"{values:,}")
         rejected = _table("rejected rows", "reason", "rows")
         for reason, count in self.rejected.items() or [("none", 0)]:
@@ -96,10 +96,7 @@ def _targets(target: pl.Series) -> dict[float, int]:
 def _lengths(lengths: pl.Series) -> dict[tuple[int, int], int]:
     most = int(lengths.max())  # pyright: ignore[reportArgumentType]
     edges = [edge for edge in LENGTH_EDGES if edge <= most] + [most + 1]
-    return {
-        (low, high - 1): int(lengths.is_between(low, high - 1).sum())
-        for low, high in pairwise(edges)
-    }
+    return {(low, high - 1): int(lengths.is_between(low, high - 1).sum()) for low, high in pairwise(edges)}
 
 
 def _time_range(ratings: pl.DataFrame) -> tuple[str, str] | None:
@@ -112,7 +109,9 @@ def _time_range(ratings: pl.DataFrame) -> tuple[str, str] | None:
 
 def _values(interactions: Interactions, side: str, name: str, kind: str) -> int:
     column = (interactions.users if side == "user" else interactions.items)[name].drop_nulls()
-    return column.explode().n_unique() if kind == "bag" else column.n_unique() if kind == "category" else len(column)
+    if kind == "bag":
+        column = column.explode().drop_nulls()
+    return column.n_unique() if kind in ("bag", "category") else len(column)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from metajax.data.columns import Column, Feature, Kind, Side
-from metajax.data.interactions import Interactions
+from metajax.data.interactions import Interactions, check_kind
 from metajax.errors import DataError, StorageError
 
 IDENTITY = "id"
@@ -40,12 +41,17 @@ class Encoder:
         return Column(self.feature.name, self.feature.of, kind, size)
 
     def encode(self, column: pl.Series) -> np.ndarray:
-        """Encode a raw column; see `Column` for shapes and types. Nulls become 0."""
+        """Encode a raw column; see `Column` for shapes and types. Nulls, and numbers that are not finite, become 0.
+
+        Raises:
+            DataError: for a column that cannot hold the feature, or a vector of another length.
+        """
+        check_kind(self.feature, column.dtype)
         if self.feature.kind == "number":
-            numbers = column.cast(pl.Float64, strict=False).fill_null(self.mean).fill_nan(self.mean)
-            return ((numbers - self.mean) / self.scale).cast(pl.Float32).to_numpy()
+            numbers = np.nan_to_num(_numbers(column) - self.mean, nan=0.0)
+            return (numbers / self.scale).astype(np.float32)
         if self.feature.kind == "vector":
-            return _stack([[0.0] * self.width if one is None else list(one) for one in column], self.width, np.float32)
+            return self._vectors(column.cast(pl.List(pl.Float32)))
         if self.feature.kind == "category":
             return self._ids(column.cast(pl.String)).to_numpy()
         bags = pl.DataFrame({"row": np.arange(len(column)), "value": column.cast(pl.List(pl.String))}).explode("value")
@@ -55,6 +61,17 @@ class Encoder:
         for row, known in zip(lists["row"], lists["id"].to_list(), strict=True):
             ids[row, : len(known)] = known
         return ids
+
+    def _vectors(self, column: pl.Series) -> np.ndarray:
+        encoded = np.zeros((len(column), self.width), np.float32)
+        known = column.drop_nulls()
+        if not (known.list.len() == self.width).all():
+            raise DataError(
+                f"A vector of feature {self.feature.name!r} has another length than those of training, {self.width}."
+            )
+        numbers = known.explode().fill_null(0).to_numpy().reshape(-1, self.width)
+        encoded[column.is_not_null().to_numpy()] = np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
+        return encoded
 
     def _ids(self, values: pl.Series) -> pl.Series:
         known = pl.DataFrame(
@@ -105,20 +122,25 @@ class Encoding:
             StorageError: if the document is not what `to_json` writes.
         """
         try:
-            return cls(
-                tuple(
-                    Encoder(
-                        Feature(**entry["feature"]),
-                        tuple(str(value) for value in entry["values"]),
-                        int(entry["width"]),
-                        float(entry["mean"]),
-                        float(entry["scale"]),
-                    )
-                    for entry in document
-                )
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StorageError(f"The feature encoding is malformed: {error!r}.") from error
+            return cls(tuple(_read_encoder(entry) for entry in document))
+        except (KeyError, TypeError, ValueError, DataError) as error:
+            raise StorageError(f"The feature encoding is malformed ({error!r}). Export the run again.") from error
+
+
+def _read_encoder(entry: dict[str, Any]) -> Encoder:
+    """Undo `asdict`; raise KeyError, TypeError, ValueError or DataError for what it did not write."""
+    encoder = Encoder(
+        feature=Feature(**entry["feature"]),
+        values=tuple(entry["values"]),
+        width=int(entry["width"]),
+        mean=float(entry["mean"]),
+        scale=float(entry["scale"]),
+    )
+    if not all(isinstance(value, str) for value in encoder.values) or len(set(encoder.values)) < len(encoder.values):
+        raise ValueError(f"the values of {encoder.feature.name!r} are not distinct texts")
+    if encoder.width < 1 or not np.isfinite(encoder.mean) or not 0 < encoder.scale < np.inf:
+        raise ValueError(f"width, mean or scale of {encoder.feature.name!r} is out of range")
+    return encoder
 
 
 def fit_encoding(
@@ -141,12 +163,18 @@ def fit_encoding(
         max_bag: most values of a bag that are kept, in the order given.
 
     Raises:
-        DataError: if a name in `features` was not declared.
+        DataError: if a name in `features` was not declared, or a declared feature is called "id".
     """
     declared = [feature.name for feature in interactions.features]
     for name in features or ():
         if name not in declared:
-            raise DataError(f"There is no feature {name!r}; the data declare {declared}.")
+            close = get_close_matches(name, declared, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"There is no feature {name!r}; the data declare {declared}.{meant}")
+    if IDENTITY in declared:
+        raise DataError(
+            f"A feature may not be called {IDENTITY!r}: that is the user's or item's own identity. Rename it."
+        )
     seen = {
         "user": interactions.users.join(train.select("user").unique(), on="user", how="semi"),
         "item": interactions.items.join(train.select("item").unique(), on="item", how="semi"),
@@ -162,28 +190,28 @@ def fit_encoding(
 
 def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> Encoder:
     if feature.kind == "number":
-        numbers = column.cast(pl.Float64, strict=False).drop_nulls().drop_nans().to_numpy()
-        return Encoder(
-            feature,
-            mean=float(numbers.mean()) if len(numbers) else 0.0,
-            scale=float(numbers.std()) or 1.0 if len(numbers) else 1.0,
-        )
+        numbers = _numbers(column)
+        numbers = numbers[np.isfinite(numbers)]
+        if not len(numbers):
+            return Encoder(feature)
+        return Encoder(feature, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
     if feature.kind == "vector":
         widths = {len(one) for one in column if one is not None}
-        if len(widths) != 1:
+        if len(widths) != 1 or widths == {0}:
             raise DataError(
                 f"The vectors of feature {feature.name!r} must have one length, got lengths {sorted(widths)}."
             )
         return Encoder(feature, width=widths.pop())
-    bag = feature.kind == "bag"
-    values = (column.cast(pl.List(pl.String)).explode() if bag else column.cast(pl.String)).drop_nulls()
-    counts = values.value_counts().filter(pl.col("count") >= min_count)
-    width = min(max_bag, max(1, int(column.list.len().max() or 1))) if bag else 1  # pyright: ignore[reportArgumentType]
-    return Encoder(feature, tuple(counts[values.name].sort()), width)
+    values, width = column, 1
+    if feature.kind == "bag":
+        bags = column.cast(pl.List(pl.String))
+        values = bags.list.unique().explode()
+        width = min(max_bag, max(1, int(bags.list.len().max() or 1)))  # pyright: ignore[reportArgumentType]
+    counts = values.cast(pl.String).drop_nulls().alias("value").value_counts()
+    return Encoder(feature, tuple(counts.filter(pl.col("count") >= min_count)["value"].sort()), width)
 
 
-def _stack(rows: list[list[float]], width: int, dtype: Any) -> np.ndarray:
-    for row in rows:
-        if len(row) != width:
-            raise DataError(f"A vector has length {len(row)}, but the training vectors have length {width}.")
-    return np.asarray(rows, dtype).reshape(len(rows), width)
+def _numbers(column: pl.Series) -> np.ndarray:
+    """Float64; NaN where there is no finite number."""
+    numbers = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    return np.where(np.isfinite(numbers), numbers, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from metajax.data.columns import Feature, Side
-from metajax.data.validation import Quarantine, as_ids, require_columns, validate
+from metajax.data.validation import Quarantine, as_ids, reject, require_columns, validate
 from metajax.errors import DataError
 
 
@@ -38,10 +38,8 @@ class Interactions:
     def positions(self, ratings: pl.DataFrame | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (user positions int32, item positions int32, targets float32), `[rows]` each, in row order."""
         ratings = self.ratings if ratings is None else ratings
-        users, items = (
-            positions_of(ratings["user"], self.users["user"]),
-            positions_of(ratings["item"], self.items["item"]),
-        )
+        users = positions_of(ratings["user"], self.users["user"])
+        items = positions_of(ratings["item"], self.items["item"])
         return users, items, ratings["target"].cast(pl.Float32).to_numpy()
 
     def transpose(self) -> "Interactions":
@@ -64,9 +62,8 @@ def positions_of(ids: pl.Series, table: pl.Series) -> np.ndarray:
         DataError: if an id is not in the table.
     """
     index = pl.DataFrame({"id": table, "position": np.arange(len(table), dtype=np.int32)})
-    found = pl.DataFrame({"id": ids.cast(table.dtype)}).join(index, on="id", how="left", maintain_order="left")[
-        "position"
-    ]
+    wanted = pl.DataFrame({"id": ids.cast(table.dtype, strict=False)})
+    found = wanted.join(index, on="id", how="left", maintain_order="left")["position"]
     if found.null_count():
         raise DataError(f"{table.name} {ids.filter(found.is_null())[0]!r} is not in the table of {table.name}s.")
     return found.to_numpy()
@@ -87,7 +84,7 @@ def interactions_from_frame(
     scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> Interactions:
-    """Validate a frame of ratings; bad rows go to quarantine.
+    """Validate a frame of ratings and the tables it refers to; bad rows go to quarantine.
 
     Args:
         ratings: a polars, pandas or pyarrow frame, one row a rating.
@@ -104,52 +101,89 @@ def interactions_from_frame(
         strict: raise instead of quarantining.
 
     Raises:
-        DataError: for a missing column, an empty frame, no row that is valid, or (if `strict`) any rejected row.
+        DataError: for a missing column, an empty frame, no rating that is valid, a feature whose column is not of its
+            kind, or (if `strict`) any rejected row.
     """
     renamed = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain}
     clean, quarantine = validate(as_polars(ratings), {k: v for k, v in renamed.items() if v}, scale=scale)
-    if strict:
-        quarantine.refuse()
     if clean.is_empty():
         raise DataError(f"No rating of {name} is valid. Rejected: {quarantine.counts()}. Check the column mapping.")
     low, high = scale or (float(clean["target"].min()), float(clean["target"].max()))  # pyright: ignore[reportArgumentType]
-    return Interactions(
-        ratings=clean,
-        users=_table(users, "user", user, clean["user"], features),
-        items=_table(items, "item", item, clean["item"], features),
-        features=tuple(features),
-        name=name,
-        scale=(low, high),
-        quarantine=quarantine,
-    )
+    user_table, bad_users = _table(users, "user", user, clean["user"], features)
+    item_table, bad_items = _table(items, "item", item, clean["item"], features)
+    quarantine = quarantine.and_also(bad_users).and_also(bad_items)
+    if strict:
+        quarantine.refuse()
+    return Interactions(clean, user_table, item_table, tuple(features), name, (low, high), quarantine)
 
 
 def as_polars(frame: Any) -> pl.DataFrame:
-    """Turn a polars, pandas or pyarrow frame into a polars one.
+    """Turn a polars, pandas or pyarrow frame into a polars one; columns of mixed Python objects become text.
 
     Raises:
         DataError: for anything else.
     """
     try:
-        return pl.DataFrame(nw.from_native(frame, eager_only=True).to_polars())
+        native = nw.from_native(frame, eager_only=True)
     except TypeError as error:
         raise DataError(
             f"Got a {type(frame).__name__} where a polars, pandas or pyarrow frame is wanted. "
             "Read files with metajax.data.load."
         ) from error
+    objects = [name for name, dtype in native.schema.items() if dtype == nw.Object]
+    rest = pl.DataFrame(native.drop(objects).to_polars())
+    return rest.with_columns(_series(name, native[name].to_list()) for name in objects).select(native.columns)
 
 
-def _table(frame: Any, side: Side, column: str, ids: pl.Series, features: Sequence[Feature]) -> pl.DataFrame:
-    """Return the table of one side: known rows first seen, then ids that only ratings know, with null features."""
-    wanted = [feature.name for feature in features if feature.of == side]
+def _series(name: str, values: list[Any]) -> pl.Series:
+    """Make a column of Python objects: typed if they agree, else text; None and NaN are null."""
+    known = [None if one is None or (isinstance(one, float) and one != one) else one for one in values]
+    try:
+        column = pl.Series(name, known, strict=True)
+    except (TypeError, pl.exceptions.PolarsError):
+        column = pl.Series(name, known, dtype=pl.Object)
+    return pl.Series(name, [one if one is None else str(one) for one in known]) if column.dtype == pl.Object else column
+
+
+def _table(
+    frame: Any, side: Side, column: str, ids: pl.Series, features: Sequence[Feature]
+) -> tuple[pl.DataFrame, Quarantine]:
+    """Return the table of one side, sorted by id, and its rejected rows; an id that only ratings know has nulls."""
+    declared = [feature for feature in features if feature.of == side]
     if frame is None:
-        if wanted:
-            raise DataError(f"The {side} features {wanted} were declared, but there is no table of {side}s.")
-        return pl.DataFrame({side: ids.unique().sort()})
-    table = as_polars(frame)
-    require_columns(table, [column, *wanted])
-    table = table.rename({column: side}).with_columns(as_ids(table[column]).alias(side)).unique(side, keep="first")
-    if table[side].dtype != ids.dtype:
-        table = table.with_columns(pl.col(side).cast(ids.dtype, strict=False)).drop_nulls(side)
+        if declared:
+            names = [feature.name for feature in declared]
+            raise DataError(f"The {side} features {names} were declared, but there is no table of {side}s.")
+        return pl.DataFrame({side: ids.unique().sort()}), Quarantine()
+    raw = as_polars(frame)
+    require_columns(raw, [column, *(feature.name for feature in declared)])
+    for feature in declared:
+        check_kind(feature, raw[feature.name].dtype)
+    key = as_ids(raw[column]).cast(ids.dtype, strict=False).alias(side)
+    reason = pl.select(
+        pl.when(key.is_null())
+        .then(pl.lit(f"table of {side}s: no id like those of the ratings"))
+        .when(~key.is_first_distinct())
+        .then(pl.lit(f"table of {side}s: repeated id"))
+    ).to_series()
+    table = raw.select(key, pl.exclude(column, side)).filter(reason.is_null())
     unknown = pl.DataFrame({side: ids.unique()}).join(table, on=side, how="anti")
-    return pl.concat([table, unknown], how="diagonal").sort(side)
+    return pl.concat([table, unknown], how="diagonal").sort(side), reject(raw, reason)
+
+
+def check_kind(feature: Feature, dtype: pl.DataType) -> None:
+    """Raise `DataError` if a column cannot hold a feature of this kind; a column of nulls can hold any."""
+    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
+    scalar = inner is None and not dtype.is_nested()
+    fits = {
+        "category": scalar,
+        "bag": inner is not None and not inner.is_nested(),  # pyright: ignore[reportAttributeAccessIssue]
+        "number": dtype.is_numeric() or dtype == pl.Boolean,
+        "vector": inner is not None and (inner.is_numeric() or inner == pl.Null),
+    }
+    if dtype != pl.Null and not fits[feature.kind]:
+        wanted = {"category": "scalars", "bag": "lists", "number": "numbers", "vector": "lists of numbers"}
+        raise DataError(
+            f"Feature {feature.name!r} of {feature.of}s was declared as {feature.kind}, for which its column should "
+            f"hold {wanted[feature.kind]}; it holds {dtype}. Convert the column or declare another kind."
+        )

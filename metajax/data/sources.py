@@ -7,13 +7,17 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
+
+import polars as pl
 
 from metajax.data.interactions import Interactions
 from metajax.data.readers.movielens import read_1m, read_100k, read_latest_small
 from metajax.data.readers.recbole import read_atomic
-from metajax.data.readers.tables import DESCRIPTION, read_folder, read_table
+from metajax.data.readers.tables import DESCRIPTION, SUFFIXES, read_folder, read_table
 from metajax.errors import DataError
 from metajax.files import sha256
 
@@ -80,33 +84,64 @@ SOURCES = {
 }
 
 
-def load(source: str | Path, *, strict: bool = False, **mapping: str | None) -> Interactions:
+def load(
+    source: str | Path,
+    *,
+    user: str = "user",
+    item: str = "item",
+    target: str = "target",
+    timestamp: str | None = None,
+    domain: str | None = None,
+    scale: tuple[float, float] | None = None,
+    strict: bool = False,
+) -> Interactions:
     """Read a named data set, or a file or folder of your own.
 
     Args:
         source: "ml-latest-small", "ml-100k", "ml-1m"; a csv, tsv, parquet or RecBole .inter file; or a folder that
             `metajax data convert` wrote.
+        user: in a csv, tsv or parquet file, the column of user ids. This and the next five are for such files only:
+            the other sources know their own columns and scale.
+        item: the column of item ids.
+        target: the column of ratings.
+        timestamp: the column of times; one called timestamp by default, where there is one.
+        domain: the column of domains; one called domain by default, where there is one.
+        scale: (lowest, highest) possible target; rows outside are rejected. The range of the data by default.
         strict: raise instead of quarantining bad rows.
-        mapping: for a csv, tsv or parquet file, the columns `user`, `item`, `target` and `timestamp`.
 
     Raises:
-        DataError: if there is no such data set or file, or it cannot be read.
+        DataError: if there is no such data set or file, it cannot be read, or columns are named that are not asked for.
+        StorageError: if a converted folder was altered.
     """
-    if str(source) in SOURCES:
-        return SOURCES[str(source)].read(find(str(source)), strict=strict)
     path = Path(source).expanduser()
+    mapping = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain, "scale": scale}
+    try:
+        if str(source) not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
+            return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]
+        given = {name for name, value in mapping.items() if value not in (name, None)}
+        if given:
+            raise DataError(f"{source} knows its own columns and scale; leave out {', '.join(sorted(given))}.")
+        return _read_known(str(source), path, strict=strict)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise DataError(f"{source} could not be read: {error}. Check its format.") from error
+
+
+def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
+    """Read what tells its own columns."""
+    if source in SOURCES:
+        return SOURCES[source].read(find(source), strict=strict)
     if (path / DESCRIPTION).is_file():
         return read_folder(path, strict=strict)
-    if not path.is_file():
-        raise DataError(
-            f"There is no data set or file {str(source)!r}. Known data sets: {', '.join(SOURCES)} "
-            "(`metajax data list`); or give a csv, tsv, parquet or .inter file."
-        )
-    if path.suffix == ".inter":
+    if path.is_file() and path.suffix == ".inter":
         return read_atomic(path, strict=strict)
-    if path.suffix in {".csv", ".tsv", ".parquet"}:
-        return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]
-    raise DataError(f"{path} is a {path.suffix or 'nameless'} file. Wanted .csv, .tsv, .parquet or .inter.")
+    if path.is_file():
+        raise DataError(f"{path} is a {path.suffix or 'nameless'} file. Wanted .inter, {', '.join(SUFFIXES)}.")
+    close = get_close_matches(source, SOURCES, n=1)
+    raise DataError(
+        f"There is no data set or file {source!r}.{f' Did you mean {close[0]!r}?' if close else ''} "
+        f"Known data sets: {', '.join(SOURCES)} (`metajax data list`); or give a csv, tsv, parquet or .inter file, "
+        "or a folder that `metajax data convert` wrote."
+    )
 
 
 def locate(name: str) -> Path | None:
@@ -141,8 +176,8 @@ def fetch(name: str) -> Path:
     Raises:
         DataError: if it cannot be reached, is larger than expected, or a file is not the one that is known.
     """
-    source = SOURCES[name]
-    if source.address is None:
+    source = SOURCES.get(name)
+    if source is None or source.address is None:
         return find(name)
     target = cache_folder() / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +215,7 @@ def _download(address: str, archive: Path) -> None:
                 if file.tell() > MOST_BYTES:
                     raise DataError(f"{address} is larger than {MOST_BYTES:,} bytes; it is not the known data set.")
                 progress.advance(task, len(piece))
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise DataError(
             f"{address} could not be fetched: {error}. Download and unpack it by hand below a folder, "
             "and name that folder in the variable METAJAX_DATA."
@@ -193,7 +228,7 @@ def _unzip(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as bundle:
             for entry in bundle.infolist():
                 name = Path(entry.filename).name
-                if not entry.is_dir() and len(Path(entry.filename).parts) == 2:
+                if not entry.is_dir() and len(Path(entry.filename).parts) == 2 and name != "..":
                     if entry.file_size > MOST_BYTES:
                         raise DataError(f"{entry.filename} in {archive.name} is larger than {MOST_BYTES:,} bytes.")
                     with bundle.open(entry) as packed, (folder / name).open("wb") as file:

@@ -6,6 +6,7 @@ protocol's part (`metajax.evaluation.protocols`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 import polars as pl
 
 from metajax.data.interactions import Interactions
-from metajax.errors import DataError, LeakError
+from metajax.errors import ConfigError, DataError, LeakError
 
 MELU_FIRST_COLD_YEAR = 1998
 Arrangement = Literal["hash", "time"]
@@ -76,6 +77,13 @@ class Split:
     cold_items: pl.Series
     time: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.train.is_empty():
+            raise DataError(
+                f"The {self.name} split of {self.interactions.name} leaves no rating to train on. "
+                "Hold out less, or use more data."
+            )
+
     def meta_train(self) -> pl.DataFrame:
         """Return the training rows without those of validation users."""
         return self.train.join(
@@ -88,26 +96,29 @@ class Split:
         Raises:
             LeakError: naming what leaked.
         """
-        _refuse(
-            self.train.join(self.cold_users.to_frame("user"), on="user", how="semi"), "a cold user's row is in training"
-        )
-        _refuse(
-            self.train.join(self.cold_items.to_frame("item"), on="item", how="semi"), "a cold item's row is in training"
-        )
-        validation_users = self.validation.ratings.select("user").unique()
+        seen = {"training": self.train, "validation": self.validation.ratings}
+        _refuse(_of(self.train, self.cold_users), "a cold user's row is in training")
+        for place, rows in seen.items():
+            _refuse(_of_items(rows, self.cold_items), f"a cold item's row is in {place}")
+            if self.time is not None:
+                _refuse(rows.filter(pl.col("timestamp") >= self.time), f"a row of {place} is not before the time point")
         for scenario in self.scenarios.values():
-            name = scenario.name
-            queries = scenario.ratings
-            if scenario.arrangement == "time":
-                queries = queries.filter(pl.col("timestamp") >= scenario.time)
-            _refuse(self.train.join(queries, on=["user", "item"], how="semi"), f"a rating of {name} is in training")
-            if name == "user_cold":
-                both = scenario.ratings.join(validation_users, on="user", how="semi")
-                _refuse(both, "a validation user is a test user of user_cold")
-        if self.time is not None:
+            self._check_scenario(scenario, seen)
+
+    def _check_scenario(self, scenario: Scenario, seen: dict[str, pl.DataFrame]) -> None:
+        """Compare one test state with the rows that training and validation have seen."""
+        name, tested = scenario.name, scenario.ratings
+        if scenario.arrangement == "time":
+            tested = tested.filter(pl.col("timestamp") >= scenario.time)
+        for place, rows in seen.items():
+            _refuse(rows.join(tested, on=["user", "item"], how="semi"), f"a rating of {name} is in {place}")
+        if name in ("user_cold", "both_cold"):
+            _refuse(_not_of(tested, self.cold_users), f"a user of {name} is not among the cold users")
             _refuse(
-                self.train.filter(pl.col("timestamp") >= self.time), f"a training row is not before time {self.time}"
+                _of(tested, self.validation.ratings["user"].unique()), f"a validation user is a test user of {name}"
             )
+        if name in ("item_cold", "both_cold"):
+            _refuse(_not_of_items(tested, self.cold_items), f"an item of {name} is not among the cold items")
 
 
 def _refuse(leaked: pl.DataFrame, what: str) -> None:
@@ -189,7 +200,7 @@ def melu(interactions: Interactions) -> Split:
     warm_users = _not_of(ratings, cold_users)
     train = _not_of_items(warm_users, cold_items)
     order = hash_order(train["user"], "validation")
-    shape = {"min_rows": 13, "max_rows": 100, "draws": 10}
+    tasks = partial(Scenario, min_rows=13, max_rows=100, draws=10)
     states = {
         "user_cold": _not_of_items(_of(ratings, cold_users), cold_items),
         "item_cold": _of_items(warm_users, cold_items),
@@ -199,8 +210,8 @@ def melu(interactions: Interactions) -> Split:
         name="melu",
         interactions=interactions,
         train=train,
-        validation=Scenario("validation", _of(train, order.head(len(order) // 5)), **shape),
-        scenarios={name: Scenario(name, rows, **shape) for name, rows in states.items()},
+        validation=tasks("validation", _of(train, order.head(len(order) // 5))),
+        scenarios={name: tasks(name, rows) for name, rows in states.items()},
         cold_users=cold_users,
         cold_items=cold_items,
     )
@@ -215,6 +226,10 @@ def item_cold(interactions: Interactions, *, by: str = "hash", share: float = 0.
             table, such as "year", of which the highest values are cold.
         share: of the rated items that are cold.
         draws: of every task's rows.
+
+    Raises:
+        ConfigError: if `share` is not between 0 and 1.
+        DataError: if there is no such column, or no timestamp to know the first appearance by.
     """
     cold_items = _cold_items(interactions, by, share)
     return _cold(
@@ -223,7 +238,11 @@ def item_cold(interactions: Interactions, *, by: str = "hash", share: float = 0.
 
 
 def both_cold(interactions: Interactions, *, by: str = "hash", share: float = 0.2, draws: int = 5) -> Split:
-    """Hold out the last `share` of users by the hash of "user:<id>" and of items; test all three cold states."""
+    """Hold out the last `share` of users by the hash of "user:<id>", and of items; test all three cold states.
+
+    Arguments and errors are those of `item_cold`.
+    """
+    _check_share("share", share)
     users = hash_order(interactions.ratings["user"], "user")
     cold_users = users.tail(int(share * len(users)))
     return _cold(interactions, "both_cold", cold_users, _cold_items(interactions, by, share), draws)
@@ -238,8 +257,10 @@ def temporal(interactions: Interactions, *, quantile: float = 0.8, time: int | N
         time: the point itself, in seconds; overrides `quantile`.
 
     Raises:
+        ConfigError: if `quantile` is not between 0 and 1.
         DataError: if there are no timestamps.
     """
+    _check_share("quantile", quantile)
     ratings = interactions.ratings
     if "timestamp" not in ratings.columns:
         raise DataError("A temporal split needs timestamps. Name their column, or split by user_cold.")
@@ -280,6 +301,7 @@ def _cold(interactions: Interactions, name: str, cold_users: pl.Series, cold_ite
 
 
 def _cold_items(interactions: Interactions, by: str, share: float) -> pl.Series:
+    _check_share("share", share)
     ratings = interactions.ratings
     if by == "hash":
         order = hash_order(ratings["item"], "item")
@@ -296,6 +318,11 @@ def _cold_items(interactions: Interactions, by: str, share: float) -> pl.Series:
             raise DataError(f"Items have no column {by!r} to split by; they have {interactions.items.columns}.")
         order = values.sort("value", "item", nulls_last=False)["item"]
     return order.tail(int(share * len(order)))
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 < share < 1:
+        raise ConfigError(f"Got {name}={share}; a share of the data lies between 0 and 1, such as {name}=0.2.")
 
 
 def _cut(users: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:

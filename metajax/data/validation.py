@@ -13,7 +13,7 @@ from metajax.files import atomic
 
 @dataclass(frozen=True)
 class Quarantine:
-    """Rejected rows, as they came, with a column "reason"."""
+    """Rejected rows as text, with a column "reason"."""
 
     rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"reason": pl.Series([], dtype=pl.String)}))
 
@@ -25,7 +25,11 @@ class Quarantine:
     def write(self, path: Path) -> None:
         """Write the rejected rows to a csv file, atomically."""
         with atomic(path) as temporary:
-            self.rows.cast(pl.String).write_csv(temporary)
+            self.rows.write_csv(temporary)
+
+    def and_also(self, other: "Quarantine") -> "Quarantine":
+        """Put the rejected rows of two frames together; a column that one of them lacks is null there."""
+        return Quarantine(pl.concat([self.rows, other.rows], how="diagonal"))
 
     def refuse(self) -> None:
         """Raise `DataError` with the counts if any row was rejected."""
@@ -72,34 +76,69 @@ def validate(
         .otherwise(pl.col("reason"))
         .alias("reason")
     )
-    rejected = frame.with_columns(typed["reason"].alias("reason")).filter(typed["reason"].is_not_null())
     clean = typed.filter(pl.col("reason").is_null()).drop("reason").with_columns(pl.col("target").cast(pl.Float32))
-    return clean, Quarantine(rejected)
+    return clean, reject(frame, typed["reason"])
+
+
+def reject(frame: pl.DataFrame, reason: pl.Series) -> Quarantine:
+    """Set the rows apart whose `reason` is not null."""
+    rejected = frame.filter(reason.is_not_null())
+    text = pl.DataFrame([_as_text(column) for column in rejected.iter_columns()])
+    return Quarantine(text.with_columns(reason.drop_nulls().alias("reason")))
 
 
 def as_ids(ids: pl.Series) -> pl.Series:
-    """Make ids comparable: integers as Int64, everything else as text; null stays null."""
-    if ids.dtype.is_integer():
-        return ids.cast(pl.Int64)
-    if ids.dtype.is_float() and ids.drop_nulls().is_finite().all() and (ids.drop_nulls() % 1 == 0).all():
-        return ids.cast(pl.Int64)  # a frame library turned integers with gaps into floats
-    if ids.dtype == pl.Object:
-        return pl.Series(ids.name, [None if one is None else str(one) for one in ids], dtype=pl.String)
+    """Make ids comparable: integers as Int64, everything else as text; null stays null.
+
+    Raises:
+        DataError: for lists, structs and bytes.
+    """
+    if ids.dtype.is_nested() or ids.dtype == pl.Binary:
+        raise DataError(f"Column {ids.name!r} holds {ids.dtype}, but an id is a number or a text. Name another column.")
+    if ids.dtype.is_float():
+        ids = ids.fill_nan(None)
+    if ids.dtype.is_integer() or (ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all()):
+        whole = ids.cast(pl.Int64, strict=False)  # a frame library may have turned integers with gaps into floats
+        if whole.null_count() == ids.null_count():
+            return whole
     return ids.cast(pl.String)
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    if column.dtype.is_nested() or column.dtype == pl.Binary:
+        return pl.Series(column.name, [None if one is None else str(one) for one in column.to_list()], pl.String)
+    return column.cast(pl.String)
 
 
 def _typed(name: str, column: pl.Series) -> pl.Series:
     if name in ("user", "item"):
         return as_ids(column)
     if name == "target":
-        return column.cast(pl.Float64, strict=False)
+        return _numbers(column)
     if name == "timestamp":
-        if column.dtype.is_temporal():
+        if column.dtype == pl.Date or column.dtype == pl.Datetime:
             return column.cast(pl.Datetime("us")).dt.epoch("s")
-        if column.dtype == pl.String and column.cast(pl.Float64, strict=False).is_null().all():
-            return column.str.to_datetime(strict=False, time_unit="us").dt.epoch("s")
-        return column.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
-    return column.cast(pl.String)
+        if column.dtype == pl.String and _numbers(column).is_null().all():
+            return _dates(column)
+        return _numbers(column).cast(pl.Int64, strict=False)
+    return _as_text(column)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Float64; null where the column holds no number."""
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype.is_numeric() or column.dtype in (pl.String, pl.Boolean, pl.Null):
+        return column.cast(pl.Float64, strict=False)
+    return pl.Series(column.name, [None] * len(column), pl.Float64)
+
+
+def _dates(column: pl.Series) -> pl.Series:
+    """Seconds of dates written as text; null where polars recognises none."""
+    try:
+        return column.str.to_datetime(strict=False, time_unit="us").dt.epoch("s")
+    except pl.exceptions.ComputeError:  # no format fits any row
+        return pl.Series(column.name, [None] * len(column), pl.Int64)
 
 
 def _reason(columns: list[str], scale: tuple[float, float] | None) -> pl.Expr:
@@ -109,7 +148,7 @@ def _reason(columns: list[str], scale: tuple[float, float] | None) -> pl.Expr:
         "no item id": pl.col("item").is_null(),
         "target is not a number": pl.col("target").is_null(),
         "target is NaN": pl.col("target").is_nan(),
-        "target is infinite": pl.col("target").is_infinite(),
+        "target is infinite": pl.col("target").cast(pl.Float32, strict=False).is_infinite(),  # or too large to store
     }
     if scale:
         checks[f"target outside {scale[0]:g} to {scale[1]:g}"] = ~pl.col("target").is_between(*scale)

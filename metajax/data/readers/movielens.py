@@ -35,7 +35,7 @@ def read_latest_small(folder: Path, *, strict: bool = False) -> Interactions:
 
 
 def read_100k(folder: Path, *, strict: bool = False) -> Interactions:
-    """Read MovieLens-100K (u.data, u.item, u.user, u.genre; latin-1)."""
+    """Read MovieLens-100K (u.data, u.item, u.user, u.genre; latin-1). Ages become the decade they lie in."""
     ratings = pl.read_csv(
         folder / "u.data", separator="\t", has_header=False, new_columns=["user", "item", "target", "timestamp"]
     )
@@ -57,7 +57,8 @@ def read_1m(folder: Path, *, strict: bool = False) -> Interactions:
     """Read MovieLens-1M (`::` between fields, latin-1), and movies_extrainfos.dat (UTF-8) where it lies beside it.
 
     The release year is the title's. With the extra information, genres are its own (IMDb's, as MeLU uses them), and
-    MPAA rating, directors and actors are features too; the plot is kept as a plain column.
+    MPAA rating, directors and actors are features too; the plot is kept as a plain column. The two movies that it
+    leaves out have the same titles as two that it holds, whose information they get.
     """
     ratings = _split(folder / "ratings.dat", "::", ["user", "item", "target", "timestamp"])
     ratings = ratings.cast({"target": pl.Float64, "timestamp": pl.Int64})
@@ -68,8 +69,9 @@ def read_1m(folder: Path, *, strict: bool = False) -> Interactions:
     extra = folder / "movies_extrainfos.dat"
     if not extra.is_file():
         return _interactions("ml-1m", ratings, items, users, user_features, strict=strict)
-    item_features = tuple(
-        Feature(name, "item", kind) for name, kind in (("mpaa", "category"), ("directors", "bag"), ("actors", "bag"))
+    item_features = (
+        Feature("mpaa", "item", "category"),
+        *(Feature(name, "item", "bag") for name in ("directors", "actors")),
     )
     items = items.join(_extra_information(extra), on="item", how="left", maintain_order="left")
     items = items.with_columns(pl.coalesce("extra_genres", "genres").alias("genres")).drop("extra_genres")
@@ -101,7 +103,7 @@ def _extra_information(path: Path) -> pl.DataFrame:
         .str.split(", ")
         .list.filter(pl.element().is_in(["", "N/A"]).not_())
     )
-    return extra.with_columns(lists)
+    return extra.with_columns(pl.col("directors").str.replace_all(r"\s*\(co-director\)", "")).with_columns(lists)
 
 
 def _interactions(

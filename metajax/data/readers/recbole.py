@@ -19,7 +19,8 @@ def read_atomic(path: Path, *, strict: bool = False) -> Interactions:
     """Read a .inter file with user_id, item_id and maybe rating and timestamp; without a rating each row counts 1.0.
 
     Raises:
-        DataError: for a header without a type, a type that is unknown, or a missing user_id or item_id.
+        DataError: for a header without a type, a type that is unknown, a missing user_id or item_id, or a feature
+            that is declared float and is not.
     """
     ratings, _ = _read(path)
     if "rating" not in ratings.columns:
@@ -44,6 +45,11 @@ def _side(path: Path, side: Side) -> tuple[pl.DataFrame | None, list[Feature]]:
     if not path.is_file():
         return None, []
     frame, kinds = _read(path)
+    dtypes = {"number": pl.Float64, "vector": pl.List(pl.Float32)}
+    try:
+        frame = frame.cast({name: dtypes[kind] for name, kind in kinds.items() if kind in dtypes})
+    except pl.exceptions.InvalidOperationError as error:
+        raise DataError(f"{path} holds a value that is not the number its header promises: {error}") from error
     return frame, [Feature(name, side, kind) for name, kind in kinds.items() if name not in (f"{side}_id", "title")]
 
 
@@ -60,5 +66,4 @@ def _read(path: Path) -> tuple[pl.DataFrame, dict[str, Kind]]:
     frame = frame.rename({header: header.partition(":")[0] for header in frame.columns})
     lists = {name: pl.col(name).str.split(" ") for name, kind in kinds.items() if kind in ("bag", "vector")}
     frame = frame.with_columns(**lists)
-    floats = [name for name, kind in kinds.items() if kind == "vector"]
-    return frame.with_columns(pl.col(floats).cast(pl.List(pl.Float32), strict=False)), kinds
+    return frame, kinds

@@ -1,4 +1,4 @@
-"""csv and parquet files of your own, and the folders that `metajax data convert` writes."""
+"""csv, tsv and parquet files of your own, and the folders that `metajax data convert` writes."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,10 +7,14 @@ import polars as pl
 
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
+from metajax.data.validation import require_columns
 from metajax.errors import DataError
-from metajax.files import atomic, read_json, write_json
+from metajax.files import atomic, check_manifest, read_json, write_json, write_manifest
 
+SUFFIXES = (".csv", ".tsv", ".parquet")
 DESCRIPTION = "interactions.json"
+TABLES = ("ratings", "users", "items")
+FILES = (DESCRIPTION, *(f"{name}.parquet" for name in TABLES))
 
 
 def read_table(
@@ -20,33 +24,76 @@ def read_table(
     item: str = "item",
     target: str = "target",
     timestamp: str | None = None,
+    domain: str | None = None,
+    scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> Interactions:
-    """Read ratings from a csv, tsv or parquet file; the four names say which columns to read."""
+    """Read ratings from a csv, tsv or parquet file; arguments as for `interactions_from_frame`.
+
+    Columns called timestamp and domain are read as such unless others are named. Ids in a csv or tsv file become
+    integers where that loses nothing: 7 does, but 007 stays a text.
+    """
     if path.suffix == ".parquet":
         frame = pl.read_parquet(path)
     else:
-        frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema_length=None)
+        frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+        require_columns(frame, [user, item])
+        frame = frame.with_columns(_whole(frame[column]) for column in (user, item))
     return interactions_from_frame(
-        frame, user=user, item=item, target=target, timestamp=timestamp, name=path.stem, strict=strict
+        frame,
+        user=user,
+        item=item,
+        target=target,
+        timestamp=timestamp or _if_there("timestamp", frame),
+        domain=domain or _if_there("domain", frame),
+        name=path.stem,
+        scale=scale,
+        strict=strict,
     )
 
 
+def _if_there(column: str, frame: pl.DataFrame) -> str | None:
+    return column if column in frame.columns else None
+
+
+def _whole(ids: pl.Series) -> pl.Series:
+    whole = ids.cast(pl.Int64, strict=False)
+    return whole if whole.cast(pl.String).equals(ids, null_equal=True) else ids
+
+
+def write_table(interactions: Interactions, path: Path) -> None:
+    """Write the ratings, without the tables of users and items, as the csv, tsv or parquet file that the name says.
+
+    Raises:
+        DataError: for another suffix.
+    """
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path} cannot be written. Name a folder, or a file that ends in {', '.join(SUFFIXES)}.")
+    with atomic(path) as temporary:
+        if path.suffix == ".parquet":
+            interactions.ratings.write_parquet(temporary)
+        else:
+            interactions.ratings.write_csv(temporary, separator="\t" if path.suffix == ".tsv" else ",")
+
+
 def write_folder(interactions: Interactions, folder: Path) -> None:
-    """Write interactions as a folder of parquet files and a description that `read_folder` reads back."""
-    for name in ("ratings", "users", "items"):
+    """Write interactions as a folder of parquet files, a description and a manifest, for `read_folder`."""
+    for name in TABLES:
         with atomic(folder / f"{name}.parquet") as temporary:
             getattr(interactions, name).write_parquet(temporary)
     features = [asdict(feature) for feature in interactions.features]
     write_json(folder / DESCRIPTION, {"name": interactions.name, "scale": interactions.scale, "features": features})
+    write_manifest(folder, FILES)
 
 
 def read_folder(folder: Path, *, strict: bool = False) -> Interactions:
     """Read a folder that `write_folder` wrote; the rows are validated again.
 
     Raises:
+        StorageError: if a file is missing or altered.
         DataError: if the description is not one that metajax wrote.
     """
+    check_manifest(folder)
     document = read_json(folder / DESCRIPTION)
     try:
         features = [Feature(**entry) for entry in document["features"]]
@@ -59,8 +106,8 @@ def read_folder(folder: Path, *, strict: bool = False) -> Interactions:
     ratings = pl.read_parquet(folder / "ratings.parquet")
     return interactions_from_frame(
         ratings,
-        timestamp="timestamp" if "timestamp" in ratings.columns else None,
-        domain="domain" if "domain" in ratings.columns else None,
+        timestamp=_if_there("timestamp", ratings),
+        domain=_if_there("domain", ratings),
         users=pl.read_parquet(folder / "users.parquet"),
         items=pl.read_parquet(folder / "items.parquet"),
         features=features,
