@@ -46,7 +46,7 @@ class Encoder:
         Raises:
             DataError: for a column that cannot hold the feature, or a vector of another length.
         """
-        check_kind(self.feature, column.dtype)
+        check_kind(self.feature, column)
         if self.feature.kind == "number":
             numbers = np.nan_to_num(_numbers(column) - self.mean, nan=0.0)
             return (numbers / self.scale).astype(np.float32)

@@ -158,7 +158,7 @@ def _table(
     raw = as_polars(frame)
     require_columns(raw, [column, *(feature.name for feature in declared)])
     for feature in declared:
-        check_kind(feature, raw[feature.name].dtype)
+        check_kind(feature, raw[feature.name])
     key = as_ids(raw[column]).cast(ids.dtype, strict=False).alias(side)
     reason = pl.select(
         pl.when(key.is_null())
@@ -171,8 +171,9 @@ def _table(
     return pl.concat([table, unknown], how="diagonal").sort(side), reject(raw, reason)
 
 
-def check_kind(feature: Feature, dtype: pl.DataType) -> None:
+def check_kind(feature: Feature, column: pl.Series) -> None:
     """Raise `DataError` if a column cannot hold a feature of this kind; a column of nulls can hold any."""
+    dtype = column.dtype
     inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
     scalar = inner is None and not dtype.is_nested()
     fits = {
