@@ -160,7 +160,6 @@ def _axes(x_label: str, y_label: str, ticks: Sequence[str]) -> Iterator[tuple]:
 def _for_page(svg: str, label: str) -> str:
     """Make an SVG file an element of a page: no prolog, no addresses, no fixed size, variables for colours."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     opening = svg[: svg.index(">")]

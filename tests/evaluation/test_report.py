@@ -12,10 +12,11 @@ from evaluation.report_frames import METADATA, PROTOCOL, results_frame
 from rich.console import Console
 
 from metajax.errors import StorageError
+from metajax.evaluation.figures import LEARNERS, Line, curve
 from metajax.evaluation.page import render_page
 from metajax.evaluation.report import read_report, write_report
 from metajax.evaluation.summary import summarise
-from metajax.evaluation.tables import render_table
+from metajax.evaluation.tables import render_table, table_rows
 
 HOSTILE = '<script>alert("$x")</script>&'
 METHODS = [("ridge", "learner", 0.7), (HOSTILE, "learner", 0.9), ("bias", "baseline", 0.75), ("mean", "baseline", 0.8)]
@@ -82,6 +83,7 @@ def test_what_is_not_finite_or_not_json_is_made_so(tmp_path, summary):
         (lambda d: d["results"].insert(0, 1), r"results\[0\] must be an object, got 1"),
         (lambda d: d["results"][1].pop("low"), r"results\[1\] has no 'low'"),
         (lambda d: d["results"][1].update(low="0.1"), r"results\[1\]\.low must be float, got '0.1'"),
+        (lambda d: d["results"][1].update(low=True), r"results\[1\]\.low must be float, got True"),
         (lambda d: d["results"][1].update(k=0.5), r"results\[1\]\.k must be int or NoneType, got 0.5"),
         (lambda d: d["results"][1].update(seeds=["0"]), r"results\[1\]\.seeds must be tuple"),
         (lambda d: d["comparisons"][0].update(users=True), r"comparisons\[0\]\.users must be int, got True"),
@@ -122,6 +124,8 @@ def test_the_page_loads_nothing(page):
     assert "http://" not in page
     assert "https://" not in page
     assert "@import" not in page
+    assert "xlink" not in page
+    assert "<metadata" not in page
     parsed = Page(page)
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(parsed.tags)
     assert all(value.startswith("#") for name, value in parsed.attributes if name in ("href", "src"))
@@ -140,7 +144,9 @@ def test_every_name_is_escaped_wherever_it_stands():
     frame = results_frame([("a", "learner", 0.7), (HOSTILE, "baseline", 0.8)], scenarios=(HOSTILE,), num_users=12)
     frame = frame.rename({"ndcg@5": HOSTILE})
     summary = summarise(
-        frame, protocol=dict.fromkeys(PROTOCOL, HOSTILE) | {"relevance_threshold": 4.0}, reference_baseline=HOSTILE
+        frame,
+        protocol=dict.fromkeys([*PROTOCOL, "unit"], HOSTILE) | {"relevance_threshold": 4.0},
+        reference_baseline=HOSTILE,
     )
     metadata = {key: HOSTILE for key in METADATA if key not in ("data", "learning_curves", "versions", "notes")}
     metadata |= {"data": {HOSTILE: HOSTILE, "counts": {HOSTILE: HOSTILE}}, "versions": {HOSTILE: HOSTILE}}
@@ -207,6 +213,21 @@ def test_a_page_without_metadata_or_shots_is_written():
 
 def test_one_page_is_the_same_twice(folder, summary, page):
     assert render_page(summary, json.loads((folder / "report.json").read_text())["metadata"]) == page
+
+
+def test_the_best_of_each_metric_is_marked(page, summary):
+    """The only cells in bold: ridge, which has the lowest errors and the highest nDCG."""
+    (row,) = (row for row in table_rows(summary, "user_cold", ("mae", "rmse", "ndcg@5"), None) if any(row.is_best))
+    assert (row.method, row.is_best) == ("ridge", (True, True, True))
+    marked = re.findall(r'<tr class="(\w+)"><th scope="row">(\w+)<span[^>]*>learner</span></th>(.*?)</tr>', page)
+    assert ("learner", "ridge", 3) in [(kind, name, cells.count("class=best")) for kind, name, cells in marked]
+
+
+def test_labels_of_a_figure_are_text():
+    """Neither markup nor mathematics."""
+    svg = curve([Line(LEARNERS[0], [0, 1], [1, 2])], x_label="$x$ <b>", y_label='"y"')
+    assert ">$x$ &lt;b&gt;<" in svg
+    assert 'aria-label="&quot;y&quot; by $x$ &lt;b&gt;"' in svg
 
 
 def test_headers_carry_the_protocol(summary):
