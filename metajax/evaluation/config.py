@@ -11,12 +11,14 @@ class EvaluationConfig:
 
     shots: tuple[int, ...] = (0, 1, 3, 5, 10, 20)
     """Support sizes of the k-shot curve; the full support is always measured too."""
-    cutoff: int = 5
-    """Length of the list that ranking metrics look at."""
+    cutoffs: tuple[int, ...] = (5,)
+    """Lengths of the lists that ranking metrics look at."""
     relevant: float = 4.0
     """Targets from here on count as relevant."""
-    catalogue_cutoff: int = 10
-    """Length of the list when the whole catalogue is ranked; 0 leaves that regime out."""
+    catalogue_cutoffs: tuple[int, ...] = (10, 20)
+    """Lengths of the lists when the whole catalogue is ranked; none leaves that regime out."""
+    catalogue_shots: tuple[int, ...] = (5,)
+    """Support sizes at which the whole catalogue is ranked, beside the full support; of the first draw only."""
     validation_shots: tuple[int, ...] = (5,)
     """Support sizes that model selection averages over, beside the full support."""
     baselines: bool = True
@@ -24,5 +26,5 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""
-        if self.cutoff < 1 or min(self.shots, default=0) < 0:
-            raise ConfigError(f"cutoff must be 1 or more and shots 0 or more, got {self.cutoff} and {self.shots}.")
+        if min(self.cutoffs, default=0) < 1 or min(self.shots, default=0) < 0:
+            raise ConfigError(f"cutoffs must be 1 or more and shots 0 or more, got {self.cutoffs} and {self.shots}.")

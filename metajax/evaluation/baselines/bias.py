@@ -1,0 +1,104 @@
+"""Damped user and item biases, and a per-user ridge on the items' content on top of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import spsolve
+
+from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
+from metajax.tasks.taskset import TaskSet
+
+
+class Biases(NamedTuple):
+    """mu, and b_i of every item; of items without ratings it is estimated from content."""
+
+    mean: float
+    item: np.ndarray
+    user: np.ndarray
+
+
+def fit_biases(
+    training: Training,
+    *,
+    damping: float = 5.0,
+    sweeps: int = 10,
+    content_penalty: float = 6.0,
+    content_damping: float = 10.0,
+) -> Biases:
+    """Alternate b_u = sum(y - mu - b_i) / (n_u + damping) and b_i = sum(y - mu - b_u) / (n_i + damping).
+
+    Args:
+        training: ratings and content.
+        damping: pulls biases towards 0.
+        sweeps: how often to alternate.
+        content_penalty: of the ridge regression of rated items' biases on their content.
+        content_damping: a rated item weighs n / (n + content_damping) in that regression.
+    """
+    users, items, mean = training.users, training.items, training.mean
+    num_user, num_item = training.counts("users"), training.counts("items")
+    user, item = np.zeros(training.num_users), np.zeros(training.num_items)
+    centred = training.target - mean
+    for _ in range(sweeps):
+        user = np.bincount(users, centred - item[items], training.num_users) / (num_user + damping)
+        item = np.bincount(items, centred - user[users], training.num_items) / (num_item + damping)
+    weight = num_item / (num_item + content_damping)
+    estimated = _content_estimate(training.content, item, weight, content_penalty)
+    return Biases(mean, np.where(num_item > 0, item, estimated), user)
+
+
+def damped_bias(*, user_damping: float = 3.0, name: str = "bias") -> Baseline:
+    """Predict mu + b_u + b_i, with b_u = sum of the support's y - mu - b_i over (n + user_damping)."""
+
+    def fit(training: Training) -> Predict:
+        biases = fit_biases(training)
+        return lambda tasks: bias_predictions(biases, tasks, user_damping)[1]
+
+    return Baseline(name, fit)
+
+
+def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str = "bias + content ridge") -> Baseline:
+    """Add to the biases a ridge regression of the support's residuals on the items' content, for each user alone.
+
+    In dual form: k_q^T (K + penalty I)^-1 r, with K the inner products of content.
+    """
+
+    def fit(training: Training) -> Predict:
+        biases = fit_biases(training)
+        content = training.content.astype(np.float32)
+
+        def predict(tasks: TaskSet) -> np.ndarray:
+            support, query = bias_predictions(biases, tasks, user_damping)
+            present, places = np.unique(
+                np.concatenate([tasks.support_items, tasks.query_items], 1), return_inverse=True
+            )
+            gram = (content[present] @ content[present].T).toarray()
+            places = places.reshape(len(tasks), -1)
+            rows, columns = np.split(places, [tasks.support_items.shape[1]], axis=1)
+            mask = tasks.support_mask
+            system = gram[rows[:, :, None], rows[:, None, :]] * mask[:, :, None] * mask[:, None, :]
+            system[:, np.arange(mask.shape[1]), np.arange(mask.shape[1])] += penalty
+            residual = (tasks.support_target - support) * mask
+            dual = np.linalg.solve(system, residual[..., None])[..., 0] * mask
+            return query + np.einsum("tsq,ts->tq", gram[rows[:, :, None], columns[:, None, :]], dual)
+
+        return in_batches(predict, 64)
+
+    return Baseline(name, fit)
+
+
+def bias_predictions(biases: Biases, tasks: TaskSet, user_damping: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the biases' predictions of support and query, the user's own bias folded in from the support."""
+    residual = (tasks.support_target - biases.mean - biases.item[tasks.support_items]) * tasks.support_mask
+    user = residual.sum(axis=1) / (tasks.support_mask.sum(axis=1) + user_damping)
+    known = biases.mean + user[:, None]
+    return known + biases.item[tasks.support_items], known + biases.item[tasks.query_items]
+
+
+def _content_estimate(content: sp.csr_matrix, item: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
+    """Estimate biases from content by weighted ridge regression."""
+    if content.shape[1] == 0:
+        return np.zeros_like(item)
+    weighted = sp.diags(weight) @ content
+    system = (content.T @ weighted + penalty * sp.identity(content.shape[1])).tocsc()
+    return content @ spsolve(system, weighted.T @ item)
