@@ -36,6 +36,25 @@ def test_difference_is_over_the_users_that_both_have():
     assert one.p <= one.p_holm < 0.05
 
 
+def test_the_other_way_round_changes_the_sign_only():
+    first, second = run("a", 0.70), run("b", 0.72)
+    there, back = ({(one.metric, one.k): one for one in compare(pair)} for pair in ([first, second], [second, first]))
+    for key, one in there.items():
+        other = back[key]
+        np.testing.assert_allclose((one.difference, one.low), (-other.difference, -other.high), rtol=1e-9)
+        assert one.p == other.p
+
+
+def test_runs_are_compared_with_the_first_over_the_users_of_all():
+    runs = [run("a", 0.7), run("b", 0.8), run("c", 0.9)]
+    fewer = PerUser("c", "toy", PROTOCOL, runs[2].frame.filter(pl.col("user") < 1020))
+    found = compare([*runs[:2], fewer])
+    assert {(one.method, one.reference, one.users) for one in found} == {
+        ("b: maml", "a: maml", 20),
+        ("c: maml", "a: maml", 20),
+    }
+
+
 def test_equal_runs_differ_by_nothing():
     same = run("a", 0.7)
     found = compare([same, same])

@@ -44,6 +44,11 @@ def test_a_frame_of_another_shape_is_refused(frame, change, message):
         check_results(change(frame))
 
 
+def test_nan_and_null_are_the_same(frame):
+    holed = frame.with_columns(mae=pl.when(pl.col("user") == 1000).then(float("nan")).otherwise("mae"))
+    assert check_results(holed)["mae"].null_count() == (frame["user"] == 1000).sum()
+
+
 def test_pooling_leaves_out_a_seed_without_the_metric(frame):
     first = (pl.col("seed") == 0) & (pl.col("user") == 1000) & pl.col("k").is_null()
     pooled = pool_seeds(check_results(frame.with_columns(mae=pl.when(first).then(None).otherwise("mae"))))
@@ -53,7 +58,9 @@ def test_pooling_leaves_out_a_seed_without_the_metric(frame):
     assert pooled.height == 2 * 3 * 6
 
 
-def test_a_written_frame_is_read_back(frame, tmp_path):
+@pytest.mark.parametrize("users", [pl.Int64, pl.String])
+def test_a_written_frame_is_read_back(frame, tmp_path, users):
+    frame = frame.with_columns(pl.col("user").cast(users))
     values = PerUser("run", "toy", PROTOCOL, frame)
     write_per_user(tmp_path / "per_user.parquet", values)
     again = read_per_user(tmp_path / "per_user.parquet")

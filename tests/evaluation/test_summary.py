@@ -125,6 +125,24 @@ def test_a_reference_that_is_not_a_baseline_is_refused(frame, reference):
         summarise(frame, protocol=PROTOCOL, reference_baseline=reference)
 
 
+def test_each_scenario_may_have_its_own_reference():
+    both = results_frame(METHODS, scenarios=("user_cold", "item_cold"), shots=(None,), num_users=12)
+    references = {"user_cold": "bias", "item_cold": "mean"}
+    found = summarise(both, protocol=PROTOCOL, reference_baseline=references)
+    assert {(one.scenario, one.reference) for one in found.comparisons} == set(references.items())
+
+
+def test_a_user_without_a_value_leaves_the_pair(frame):
+    gone = (pl.col("user") < 1010) & (pl.col("method") == "bias")
+    holed = frame.with_columns(mae=pl.when(gone).then(float("nan")).otherwise("mae"))
+    found = summarise(holed, protocol=PROTOCOL, reference_baseline="bias")
+    gap = (column(frame, "mae", method="maml", k=None) - column(frame, "mae", method="bias", k=None))[10:]
+    one = pick(found.comparisons, metric="mae", k=None)
+    np.testing.assert_allclose(one.difference, gap.mean(), rtol=1e-9)
+    assert one.users == USERS - 10
+    assert pick(found.estimates, method="maml", metric="mae", k=None).users == USERS
+
+
 def test_a_metric_that_one_method_lacks_is_absent_not_zero(frame):
     without = pl.when(pl.col("method") == "mean").then(None).otherwise("mae").alias("mae")
     found = summarise(frame.with_columns(without), protocol=PROTOCOL, reference_baseline="mean")
