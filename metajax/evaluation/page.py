@@ -8,9 +8,14 @@ from typing import Any
 from metajax.evaluation import figures
 from metajax.evaluation.figures import Line, Style
 from metajax.evaluation.page_style import STYLE
+from metajax.evaluation.page_tables import against_reference, results_tables, shot_table
 from metajax.evaluation.summary import Estimate, Summary
-from metajax.evaluation.tables import TableRow, setting, table_rows, verdicts
-from metajax.evaluation.wording import describe_metric, headline, interval, number, outcome, shot
+from metajax.evaluation.tables import TableRow, setting, table_rows
+from metajax.evaluation.wording import (
+    describe_metric,
+    headline,
+    shot,
+)
 
 Styles = Mapping[str, Style]
 
@@ -85,59 +90,11 @@ def _scenario(summary: Summary, scenario: str) -> str:
     return (
         f'<section><h2>{escape(scenario)}</h2><p class="muted">{escape(setting(summary, scenario))}. '
         f"After {support}; 95 % intervals by bootstrap over users; best in bold.</p>"
-        + _results_table(summary, metrics, rows)
-        + _against_reference(summary, scenario, shots[-1])
+        + results_tables(summary, scenario, metrics, shots[-1])
+        + against_reference(summary, scenario, shots[-1])
         + _k_shot_curves(summary, scenario, styles)
         + _breakdown(summary, scenario, styles)
         + "</section>"
-    )
-
-
-def _results_table(summary: Summary, metrics: Sequence[str], rows: Sequence[TableRow]) -> str:
-    head = "".join(_metric_head(summary, metric) for metric in metrics)
-    body = []
-    for row in rows:
-        tag = '<span class="tag">learner</span>' if row.is_learner else ""
-        cells = "".join(_cell(*one) for one in zip(row.cells, row.is_best, strict=True))
-        kind = "learner" if row.is_learner else "baseline"
-        body.append(f'<tr class="{kind}"><th scope="row">{escape(row.method)}{tag}</th>{cells}</tr>')
-    return (
-        f'<div class="wide"><table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _metric_head(summary: Summary, metric: str) -> str:
-    said = describe_metric(metric, summary.protocol)
-    plain = said._replace(detail="").header
-    return f'<th scope="col">{escape(plain)}<small>{escape(said.detail) or "&nbsp;"}</small></th>'
-
-
-def _cell(estimate: Estimate | None, is_best: bool) -> str:
-    if estimate is None:
-        return '<td class="muted">-</td>'
-    spread = "" if estimate.seed_deviation is None else f", ±{estimate.seed_deviation:.4f} between seeds"
-    hint = f"{estimate.users:,} users, {len(estimate.seeds)} seeds{spread}"
-    return (
-        f'<td{" class=best" if is_best else ""} title="{escape(hint)}"><span class="value">{number(estimate.value)}'
-        f'</span><span class="interval">{interval(estimate.low, estimate.high)}</span></td>'
-    )
-
-
-def _against_reference(summary: Summary, scenario: str, k: int | None) -> str:
-    cards: dict[str, list[str]] = {}
-    for one, metric, said in verdicts(summary, scenario, k):
-        word = outcome(one.difference, one.p_holm, metric.direction)
-        marked = f'<span class="{word}">{word}</span>{escape(said.removeprefix(word))}'
-        text = marked if word in ("better", "worse") else escape(said)
-        cards.setdefault(one.method, []).append(f"<li>{escape(metric.name)}: {text}</li>")
-    if not cards:
-        return ""
-    reference = escape(summary.reference_baseline[scenario])
-    blocks = [f"<div><h4>{escape(method)}</h4><ul>{''.join(lines)}</ul></div>" for method, lines in cards.items()]
-    return (
-        f'<h3>Learners against {reference}</h3><p class="muted">Paired over users (sign-flip test), Holm-corrected '
-        f'over this list.</p><div class="grid">{"".join(blocks)}</div>'
     )
 
 
@@ -173,7 +130,7 @@ def _k_shot_curves(summary: Summary, scenario: str, styles: Styles) -> str:
             ticks=[shot(k) for k in shots],
         )
         drawings.append(f"<figure><figcaption>{escape(said.name)} by support size</figcaption>{svg}</figure>")
-        numbers.append(_shot_table(summary, scenario, metric, shots))
+        numbers.append(shot_table(summary, scenario, metric, shots))
     return (
         f"<h3>k-shot curves</h3>{_legend(styles, summary.reference_baseline[scenario])}"
         f'<div class="grid">{"".join(drawings)}</div>'
@@ -193,22 +150,6 @@ def _shot_line(
     if style in figures.BASELINES:
         return Line(style, x, y)
     return Line(style, x, y, [one.low for _, one in placed], [one.high for _, one in placed])
-
-
-def _shot_table(summary: Summary, scenario: str, metric: str, shots: Sequence[int | None]) -> str:
-    by_shot = [{row.method: row for row in table_rows(summary, scenario, (metric,), k)} for k in shots]
-    head = "".join(f'<th scope="col">{shot(k)}</th>' for k in shots)
-    body = []
-    for method, row in by_shot[-1].items():
-        rows = [found.get(method) for found in by_shot]
-        cells = "".join(_cell(one.cells[0], one.is_best[0]) if one else _cell(None, False) for one in rows)
-        kind = "learner" if row.is_learner else "baseline"
-        body.append(f'<tr class="{kind}"><th scope="row">{escape(method)}</th>{cells}</tr>')
-    header = escape(describe_metric(metric, summary.protocol).header)
-    return (
-        f'<div class="wide"><table><thead><tr><th scope="col">{header}<small>k =</small></th>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
 
 
 def _breakdown(summary: Summary, scenario: str, styles: Styles) -> str:

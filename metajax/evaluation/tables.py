@@ -7,7 +7,7 @@ from rich.text import Text
 
 from metajax.evaluation.cells import Comparison
 from metajax.evaluation.summary import Estimate, Summary
-from metajax.evaluation.wording import Metric, describe_metric, headline, number, verdict
+from metajax.evaluation.wording import Metric, describe_metric, glance, number, verdict
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,25 @@ def verdicts(summary: Summary, scenario: str, k: int | None) -> list[tuple[Compa
 
 
 def render_table(summary: Summary) -> list[Table]:
-    """Lay out the results at full support for a terminal, one table per scenario; headers carry the protocol."""
+    """Lay out the results at full support for a terminal, one table per scenario; headers carry the protocol.
+
+    At most five metrics are shown (see `wording.glance`); the report has them all.
+    """
     return [_render_scenario(summary, scenario) for scenario in summary.scenarios]
 
 
 def _render_scenario(summary: Summary, scenario: str) -> Table:
-    metrics = summary.metrics(scenario)
+    metrics = glance(summary.metrics(scenario))
     table = Table(
         title=Text(f"{scenario} · {setting(summary, scenario)}"),
         caption=_caption(summary, scenario),
         caption_justify="left",
     )
-    table.add_column("method", no_wrap=True)
+    table.add_column("method", overflow="fold")
     for metric in metrics:
-        table.add_column(Text(describe_metric(metric, summary.protocol).header), justify="right")
+        table.add_column(
+            Text(describe_metric(metric, summary.protocol).header), justify="right", min_width=6, overflow="fold"
+        )
     for row in table_rows(summary, scenario, metrics, summary.shots(scenario)[-1]):
         name = Text(f"▸ {row.method}" if row.is_learner else f"  {row.method}", style="cyan" if row.is_learner else "")
         table.add_row(name, *(_cell(*one) for one in zip(row.cells, row.is_best, strict=True)))
@@ -105,7 +110,9 @@ def _cell(estimate: Estimate | None, is_best: bool) -> Text:
 
 def _caption(summary: Summary, scenario: str) -> Text:
     lines = ["▸ learner; best in bold; ± half of the 95 % interval over users; p after Holm's correction"]
-    shown = headline(summary.metrics(scenario))
+    shown = glance(summary.metrics(scenario))
+    if hidden := len(summary.metrics(scenario)) - len(shown):
+        lines.append(f"{hidden} more metrics are in the report")
     for one, metric, said in verdicts(summary, scenario, summary.shots(scenario)[-1]):
         if one.metric in shown:
             lines.append(f"{one.method}, {metric.name}: {said}")

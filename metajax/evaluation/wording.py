@@ -1,6 +1,6 @@
 """How numbers are said: names of metrics with their protocol, directions, units, verdicts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 SIGNIFICANCE = 0.05
@@ -51,7 +51,9 @@ def describe_metric(metric: str, protocol: Mapping[str, Any]) -> Metric:
     """
     if metric.startswith(_CATALOGUE):
         inner = describe_metric(metric.removeprefix(_CATALOGUE), protocol)
-        return inner._replace(name=f"catalogue {inner.name}")
+        # There is no gain: an item of the catalogue is relevant or not.
+        relevant = describe_metric("auc", protocol).detail
+        return inner._replace(name=f"catalogue {inner.name}", detail=relevant if inner.direction else "")
     base, at, cutoff = metric.partition("@")
     unit = str(protocol.get("unit") or "stars")
     if base in _ERRORS:
@@ -67,11 +69,32 @@ def describe_metric(metric: str, protocol: Mapping[str, Any]) -> Metric:
     return Metric(metric.replace("_", " "), 0)
 
 
-def headline(metrics: tuple[str, ...]) -> tuple[str, ...]:
+def of_catalogue(metric: str) -> bool:
+    """Say whether a metric ranks every item that the user has not rated, not the user's held-out items alone."""
+    return metric.startswith(_CATALOGUE)
+
+
+def headline(metrics: Sequence[str]) -> tuple[str, ...]:
     """Choose at most two metrics for figures: the first error and the first ranking metric."""
     kinds = [("mae", "rmse", "mse"), ("ndcg", "map", "mrr", "precision", "recall", "auc", _CATALOGUE)]
+    return _first_of_each(metrics, kinds) or tuple(metrics[:1])
+
+
+def glance(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Choose at most five metrics for a terminal: errors, nDCG, AUC and a catalogue ranking, in this order."""
+    kinds = [
+        ("mae",),
+        ("rmse",),
+        ("ndcg", "map", "mrr"),
+        ("auc", "precision", "recall"),
+        (f"{_CATALOGUE}ndcg", _CATALOGUE),
+    ]
+    return _first_of_each(metrics, kinds) or tuple(metrics[:5])
+
+
+def _first_of_each(metrics: Sequence[str], kinds: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     chosen = [next((m for start in starts for m in metrics if m.startswith(start)), None) for starts in kinds]
-    return tuple(metric for metric in chosen if metric) or metrics[:1]
+    return tuple(metric for metric in chosen if metric)
 
 
 def number(value: float | None) -> str:

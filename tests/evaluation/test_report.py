@@ -223,6 +223,43 @@ def test_the_best_of_each_metric_is_marked(page, summary):
     assert ("learner", "ridge", 3) in [(kind, name, cells.count("class=best")) for kind, name, cells in marked]
 
 
+@pytest.fixture(scope="module")
+def many():
+    """Twelve metrics, three of them of the catalogue, which the baseline "mean" does not have."""
+    frame = results_frame([("ridge", "learner", 0.7), *METHODS[2:]], num_users=12)
+    own = {f"{name}@{k}": pl.col("ndcg@5") for name in ("precision", "recall", "map") for k in (5, 10)}
+    ranked = pl.when(pl.col("method") == "mean").then(None).otherwise("ndcg@5")
+    catalogue = {f"catalogue_{name}": ranked for name in ("mrr", "ndcg@10", "recall@10")}
+    return summarise(frame.with_columns(**own, **catalogue), protocol=PROTOCOL, reference_baseline="bias")
+
+
+def test_the_two_regimes_have_tables_of_their_own(many):
+    own, catalogue = render_page(many, {}).split("<h3>Ranking the whole catalogue</h3>")
+    first, second = own[own.index("<thead>") : own.index("</table>")], catalogue[: catalogue.index("</table>")]
+    assert "catalogue" not in first
+    assert "catalogue MRR ↑<small>≥ 4 stars" in second
+    assert re.findall(r'scope="row">(\w+)', first) == ["ridge", "bias", "mean"]
+    assert re.findall(r'scope="row">(\w+)', second) == ["ridge", "bias"]
+
+
+def test_every_metric_of_a_learner_is_compared_on_the_page(many):
+    page = render_page(many, {})
+    everything = page[page.index("<summary>All metrics</summary>") :]
+    lines = re.findall(r'<tr><th scope="row">ridge</th><td>(.*?)</td>', everything)
+    assert len(lines) == len(many.metrics("user_cold")) == 12
+    assert "catalogue recall@10 ↑ (≥ 4 stars)" in lines
+
+
+def test_a_narrow_terminal_shows_whole_numbers(many):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*render_table(many))
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert "8 more metrics are in the report" in text
+    estimates = [e for e in many.estimates if e.metric in ("mae", "catalogue_ndcg@10") and e.k is None]
+    assert all(f"{e.value:.3f}" in text for e in estimates)
+
+
 def test_labels_of_a_figure_are_text():
     """Neither markup nor mathematics."""
     svg = curve([Line(LEARNERS[0], [0, 1], [1, 2])], x_label="$x$ <b>", y_label='"y"')

@@ -3,7 +3,7 @@
 import pytest
 from evaluation.report_frames import PROTOCOL
 
-from metajax.evaluation.wording import describe_metric, headline, number, probability, shot, verdict
+from metajax.evaluation.wording import describe_metric, glance, headline, number, probability, shot, verdict
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,8 @@ from metajax.evaluation.wording import describe_metric, headline, number, probab
         ("ndcg@5", "nDCG@5 ↑ (exponential)"),
         ("precision@7", "precision@7 ↑ (≥ 4 stars)"),
         ("auc", "AUC ↑ (≥ 4 stars)"),
-        ("catalogue_ndcg@10", "catalogue nDCG@10 ↑ (exponential)"),
+        ("catalogue_ndcg@10", "catalogue nDCG@10 ↑ (≥ 4 stars)"),
+        ("catalogue_recall@10", "catalogue recall@10 ↑ (≥ 4 stars)"),
         ("negative_log_likelihood", "negative log-likelihood ↓ (nats)"),
         ("gini_of_exposure", "gini of exposure"),
     ],
@@ -51,6 +52,13 @@ def test_figures_show_one_error_and_one_ranking_metric():
     assert headline(("rmse", "mae", "auc", "ndcg@5")) == ("mae", "ndcg@5")
     assert headline(("ndcg@5",)) == ("ndcg@5",)
     assert headline(("gini",)) == ("gini",)
+
+
+def test_a_glance_has_one_metric_of_each_kind():
+    every = ("mae", "mse", "rmse", "ndcg@5", "ndcg@10", "mrr@5", "auc", "catalogue_mrr", "catalogue_ndcg@10")
+    assert glance(every) == ("mae", "rmse", "ndcg@5", "auc", "catalogue_ndcg@10")
+    assert glance(("precision@5", "catalogue_mrr")) == ("precision@5", "catalogue_mrr")
+    assert glance(tuple("abcdefg")) == tuple("abcde")
 
 
 def test_numbers():

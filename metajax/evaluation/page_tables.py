@@ -1,0 +1,107 @@
+"""The tables of the report's page: results of both regimes, the k-shot numbers, learners against their reference."""
+
+from collections.abc import Sequence
+from html import escape
+
+from metajax.evaluation.summary import Estimate, Summary
+from metajax.evaluation.tables import TableRow, table_rows, verdicts
+from metajax.evaluation.wording import (
+    describe_metric,
+    glance,
+    interval,
+    number,
+    of_catalogue,
+    outcome,
+    probability,
+    shot,
+)
+
+
+def results_tables(summary: Summary, scenario: str, metrics: Sequence[str], k: int | None) -> str:
+    """Lay out the two regimes of ranking in tables of their own: they are never to be confused."""
+    own = tuple(metric for metric in metrics if not of_catalogue(metric))
+    catalogue = tuple(metric for metric in metrics if of_catalogue(metric))
+    tables = [_results_table(summary, own, table_rows(summary, scenario, own, k))] if own else []
+    if catalogue:
+        rows = [row for row in table_rows(summary, scenario, catalogue, k) if any(row.cells)]
+        tables.append(
+            '<h3>Ranking the whole catalogue</h3><p class="muted">Every item that the user has not rated competes; '
+            "above, the user's own held-out items alone are ranked.</p>" + _results_table(summary, catalogue, rows)
+        )
+    return "".join(tables)
+
+
+def _results_table(summary: Summary, metrics: Sequence[str], rows: Sequence[TableRow]) -> str:
+    head = "".join(_metric_head(summary, metric) for metric in metrics)
+    body = []
+    for row in rows:
+        tag = '<span class="tag">learner</span>' if row.is_learner else ""
+        cells = "".join(_cell(*one) for one in zip(row.cells, row.is_best, strict=True))
+        kind = "learner" if row.is_learner else "baseline"
+        body.append(f'<tr class="{kind}"><th scope="row">{escape(row.method)}{tag}</th>{cells}</tr>')
+    return (
+        f'<div class="wide"><table><thead><tr><th scope="col">method</th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _metric_head(summary: Summary, metric: str) -> str:
+    said = describe_metric(metric, summary.protocol)
+    plain = said._replace(detail="").header
+    return f'<th scope="col">{escape(plain)}<small>{escape(said.detail) or "&nbsp;"}</small></th>'
+
+
+def shot_table(summary: Summary, scenario: str, metric: str, shots: Sequence[int | None]) -> str:
+    """Lay out one metric of every method at every support size."""
+    by_shot = [{row.method: row for row in table_rows(summary, scenario, (metric,), k)} for k in shots]
+    head = "".join(f'<th scope="col">{shot(k)}</th>' for k in shots)
+    body = []
+    for method, row in by_shot[-1].items():
+        rows = [found.get(method) for found in by_shot]
+        cells = "".join(_cell(one.cells[0], one.is_best[0]) if one else _cell(None, False) for one in rows)
+        kind = "learner" if row.is_learner else "baseline"
+        body.append(f'<tr class="{kind}"><th scope="row">{escape(method)}</th>{cells}</tr>')
+    header = escape(describe_metric(metric, summary.protocol).header)
+    return (
+        f'<div class="wide"><table><thead><tr><th scope="col">{header}<small>k =</small></th>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def against_reference(summary: Summary, scenario: str, k: int | None) -> str:
+    """Say how each learner did: a sentence for the metrics at a glance, a line of a table for all."""
+    shown = glance(summary.metrics(scenario))
+    cards: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for one, metric, said in verdicts(summary, scenario, k):
+        word = outcome(one.difference, one.p_holm, metric.direction)
+        coloured = f'<span class="{word}">{word}</span>' if word in ("better", "worse") else escape(word)
+        text = coloured + escape(said.removeprefix(word)) if word in ("better", "worse") else escape(said)
+        if one.metric in shown:
+            cards.setdefault(one.method, []).append(f"<li>{escape(metric.name)}: {text}</li>")
+        lines.append(
+            f'<tr><th scope="row">{escape(one.method)}</th><td>{escape(metric.header)}</td><td>{one.difference:+.3f}'
+            f"</td><td>{interval(one.low, one.high)}</td><td>{probability(one.p_holm)}</td><td>{coloured}</td></tr>"
+        )
+    if not lines:
+        return ""
+    reference = escape(summary.reference_baseline[scenario])
+    blocks = [f"<div><h4>{escape(method)}</h4><ul>{''.join(said)}</ul></div>" for method, said in cards.items()]
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("learner", "metric", "difference", "95 %", "p", ""))
+    return (
+        f'<h3>Learners against {reference}</h3><p class="muted">Paired over users (sign-flip test), Holm-corrected '
+        f'over all learners and metrics.</p><div class="grid">{"".join(blocks)}</div>'
+        f'<details><summary>All metrics</summary><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div></details>"
+    )
+
+
+def _cell(estimate: Estimate | None, is_best: bool) -> str:
+    if estimate is None:
+        return '<td class="muted">-</td>'
+    spread = "" if estimate.seed_deviation is None else f", ±{estimate.seed_deviation:.4f} between seeds"
+    hint = f"{estimate.users:,} users, {len(estimate.seeds)} seeds{spread}"
+    return (
+        f'<td{" class=best" if is_best else ""} title="{escape(hint)}"><span class="value">{number(estimate.value)}'
+        f'</span><span class="interval">{interval(estimate.low, estimate.high)}</span></td>'
+    )
