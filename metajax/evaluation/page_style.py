@@ -34,12 +34,12 @@ dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .
 dt { color: var(--muted); } dd { margin: 0; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; margin: .75rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { padding: .35rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; vertical-align: bottom; }
 tbody th, td { vertical-align: middle; }
 th small { display: block; font-weight: 400; color: var(--muted); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
-tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; max-width: 16rem; font-weight: 400; }
+tbody th { white-space: normal; overflow-wrap: break-word; min-width: 10rem; max-width: 18rem; font-weight: 400; }
 tbody tr.learner th { font-weight: 600; box-shadow: inset 3px 0 var(--accent); }
 tr.learner td, tr.learner th:first-child { background: var(--card); }
 td .interval { display: block; font-size: .76rem; line-height: 1.2; }

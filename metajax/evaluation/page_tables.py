@@ -47,7 +47,7 @@ def _results_table(summary: Summary, metrics: Sequence[str], rows: Sequence[Tabl
 
 def _metric_head(summary: Summary, metric: str) -> str:
     said = describe_metric(metric, summary.protocol)
-    plain = said._replace(detail="").header
+    plain = said._replace(detail="").header.removeprefix("catalogue ")  # the table's own heading says it
     return f'<th scope="col">{escape(plain)}<small>{escape(said.detail) or "&nbsp;"}</small></th>'
 
 
