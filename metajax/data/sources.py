@@ -123,7 +123,7 @@ def load(
             raise DataError(f"{source} knows its own columns and scale; leave out {', '.join(sorted(given))}.")
         return _read_known(str(source), path, strict=strict)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise DataError(f"{source} could not be read: {error}. Check its format.") from error
+        raise DataError(f"{source} could not be read: {str(error).splitlines()[0]}. Check its format.") from error
 
 
 def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:

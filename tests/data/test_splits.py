@@ -296,7 +296,7 @@ def test_the_bundled_ratings_split():
 
 
 @pytest.mark.data
-def test_melu_gives_every_rating_the_published_state(data_root, monkeypatch):
+def test_melu_gives_every_rating_the_published_state(data_root):
     folder = data_root("ml-1m")
     if not (folder / "melu_split.parquet").is_file():
         pytest.skip("needs melu_split.parquet of the MeLU repository beside MovieLens-1M")
