@@ -13,6 +13,7 @@ from metajax.data.interactions import Interactions, check_kind
 from metajax.errors import DataError, StorageError
 
 IDENTITY = "id"
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Encoder:
         """
         check_kind(self.feature, column)
         if self.feature.kind == "number":
-            numbers = np.nan_to_num(_numbers(column) - self.mean, nan=0.0)
-            return (numbers / self.scale).astype(np.float32)
+            numbers = np.nan_to_num(_numbers(column) - self.mean, nan=0.0) / self.scale
+            return np.clip(numbers, -LARGEST, LARGEST).astype(np.float32)
         if self.feature.kind == "vector":
             return self._vectors(column.cast(pl.List(pl.Float32)))
         if self.feature.kind == "category":
@@ -194,7 +195,8 @@ def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> E
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers):
             return Encoder(feature)
-        return Encoder(feature, mean=float(numbers.mean()), scale=float(numbers.std()) or 1.0)
+        deviation = float(numbers.std())
+        return Encoder(feature, mean=float(numbers.mean()), scale=deviation if deviation > 1 / LARGEST else 1.0)
     if feature.kind == "vector":
         widths = {len(one) for one in column if one is not None}
         if len(widths) != 1 or widths == {0}:
@@ -212,6 +214,6 @@ def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> E
 
 
 def _numbers(column: pl.Series) -> np.ndarray:
-    """Float64; NaN where there is no finite number."""
+    """Float64; NaN where there is no number that float32 can hold."""
     numbers = column.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    return np.where(np.isfinite(numbers), numbers, np.nan)
+    return np.where(np.abs(numbers) <= LARGEST, numbers, np.nan)

@@ -118,6 +118,12 @@ def test_numbers_that_are_not_finite_are_unknown(price):
     assert json.loads(json.dumps(encoding.to_json(), allow_nan=False)) == json.loads(json.dumps(encoding.to_json()))
 
 
+@pytest.mark.parametrize("price", [[0.0, 1e-44, 0.0, 3e38], [1e300, -1e300, 1.0, -1e300], [3e38, -3e38, 3e38, 1.0]])
+def test_numbers_near_the_limits_stay_finite(price):
+    encoded = fit(interactions := make(price=pl.Series(price))).encode_items(interactions.items)
+    assert np.isfinite(encoded["price"]).all()
+
+
 def test_a_constant_number_is_not_divided_by_nothing():
     interactions = make(price=pl.Series([7, 7, 7, 8]))
     assert fit(interactions).encode_items(interactions.items)["price"].tolist() == [0, 0, 0, 1]
