@@ -144,4 +144,5 @@ def test_what_ships_with_the_package_needs_no_fetching(monkeypatch, tmp_path):
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["ml-100k", "ml-1m"])
 def test_the_publishers_files_have_the_known_checksums(data_root, name):
-    assert sources.find(name) == data_root(name)
+    folder = data_root(name)
+    assert sources.find(name) == folder
