@@ -3,7 +3,7 @@
 Each verb is a function of plain arguments; tyro makes its options and its help from the signature and the docstring.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -119,3 +119,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "fetch": fetch,
     "convert": convert,
 }
+
+
+def data_verb(arguments: Sequence[str]) -> None:
+    """Run one of the verbs of `metajax data`."""
+    import tyro
+
+    tyro.extras.subcommand_cli_from_dict(VERBS, prog="metajax data", args=list(arguments) or ["--help"])

@@ -10,8 +10,8 @@ from metajax.errors import TaskError
 from metajax.tasks.taskset import TaskSet
 
 SENTENCES = {
-    "melu": "MovieLens-1M as MeLU split it. Users with 13 to 100 ratings in the state; the query is the last 10 of each "
-    "draw's order (sha256 of draw:user:item), the support all the rest.",
+    "melu": "MovieLens-1M as MeLU split it. Users with 13 to 100 ratings in the state; the query is the last 10 of "
+    "each draw's order (sha256 of draw:user:item), the support all the rest.",
     "user_cold": "Users in the order of sha256 of user:<id>: 70 % train, 10 % validate, 20 % are tested. The query is "
     "the last 10 of each draw's order (sha256 of draw:user:item), the support the first of the rest, at most 100.",
     "tanp": "Users with 30 to 200 ratings, split as in user_cold. The first 20 rows of each draw's order are the "

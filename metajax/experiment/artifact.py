@@ -91,7 +91,7 @@ def write_artifact(artifact: Artifact, folder: Path) -> None:
     arrays = {f"items/{name}": column for name, column in artifact.items.items()} | flatten(artifact.meta_params)
     arrays["num_ratings"] = artifact.num_ratings
     with files.atomic(scratch / ARRAYS) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        save_file({name: np.array(array, order="C") for name, array in arrays.items()}, temporary)
     files.write_manifest(scratch)
     if folder.exists():
         if not (folder / DOCUMENT).is_file():

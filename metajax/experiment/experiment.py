@@ -72,35 +72,33 @@ def load_experiment(path: str | Path) -> Experiment:
     return made
 
 
-def override(experiment: Experiment, arguments: Sequence[str], *, program: str) -> Experiment:
+def override(
+    experiment: Experiment, arguments: Sequence[str], *, options: T, program: str = "metajax train"
+) -> tuple[Experiment, T]:
     """Apply command-line overrides such as `--learner.inner-steps 5`, with help, completion and "did you mean".
 
     The flags are those of the parts that the experiment has chosen, so that a part of your own has flags too.
+
+    Args:
+        experiment: what is overridden.
+        arguments: the words of the command line.
+        options: a dataclass whose fields are flags beside the experiment's.
+        program: how the help names the command.
+
+    Returns:
+        The experiment and the options, as the command line has them.
     """
     import tyro
 
-    parsed = tyro.cli(
-        _concrete_type(experiment),
-        args=list(arguments),
-        default=_as(experiment),
-        prog=program,
-        config=(tyro.conf.FlagConversionOff,),
-    )
-    return Experiment(**{one.name: getattr(parsed, one.name) for one in fields(Experiment)})
-
-
-def _concrete_type(experiment: Experiment) -> type:
-    """Return `Experiment` with each part's type narrowed to what was chosen."""
-    parts = [
-        (
-            one.name,
-            type(value) if is_dataclass(value := getattr(experiment, one.name)) else one.type,
-            field(default=value),
+    chosen = {one.name: getattr(experiment, one.name) for one in fields(experiment)}
+    parts: list[tuple] = [("options", tyro.conf.OmitArgPrefixes[type(options)], field(default=options))]
+    for name, value in chosen.items():
+        parts.append(
+            (name, type(value) if is_dataclass(value) else _TYPES.get(name, type(value)), field(default=value))
         )
-        for one in fields(experiment)
-    ]
-    return make_dataclass("Experiment", parts, frozen=True, namespace={"__doc__": Experiment.__doc__})
+    made = make_dataclass("Overrides", parts, frozen=True, namespace={"__doc__": "Every choice of the run is a flag."})
+    parsed = tyro.cli(made, args=list(arguments), default=made(options=options, **chosen), prog=program)
+    return Experiment(**{name: getattr(parsed, name) for name in chosen}), parsed.options
 
 
-def _as(experiment: Experiment) -> Any:
-    return _concrete_type(experiment)(**{one.name: getattr(experiment, one.name) for one in fields(experiment)})
+_TYPES = {"seeds": tuple[int, ...]}

@@ -1,0 +1,125 @@
+"""Verbs about artifacts: recommend, export and inspect."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from metajax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from metajax.recommender import Recommendation
+
+
+def recommend_verb(arguments: Sequence[str]) -> None:
+    """Adapt to ratings and print a list."""
+    import tyro
+
+    def recommend(
+        run: Path,
+        /,
+        *,
+        rate: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+        about: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = (),
+        top: int = 10,
+        min_ratings: int = 5,
+        include_seen: bool = False,
+    ) -> None:
+        """Adapt to a few ratings and print what to recommend.
+
+        Args:
+            run: Folder of a run or an exported artifact.
+            rate: "ITEM=RATING", with the item's id or title; once for each rating.
+            about: "FEATURE=VALUE", what is known about the person; once for each feature.
+            top: Length of the list.
+            min_ratings: Leave out items that fewer training users rated.
+            include_seen: Recommend rated items too.
+        """
+        from rich.console import Console
+
+        from metajax.cli.runs import use_compilation_cache
+        from metajax.recommender import Recommender
+
+        use_compilation_cache()
+        ratings = {item: _number(value, item) for item, value in (_pair(one, "ITEM=RATING") for one in rate)}
+        user = dict(_pair(one, "FEATURE=VALUE") for one in about)
+        adapted = Recommender.load(run).adapt(ratings, user=user)
+        found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
+        Console().print(recommendation_table(found))
+
+    tyro.cli(recommend, prog="metajax recommend", args=list(arguments))
+
+
+def export_verb(arguments: Sequence[str]) -> None:
+    """Write a run's artifact elsewhere."""
+    import tyro
+
+    def export(run: Path, folder: Path, /) -> None:
+        """Check a run's artifact and copy it: safetensors, JSON with hashes, id maps, metrics and a model card.
+
+        Args:
+            run: Folder of a run, or of one of its seeds.
+            folder: Where the artifact goes; an artifact that is there is replaced.
+        """
+        from metajax.experiment.artifact import read_artifact, write_artifact
+        from metajax.recommender import artifact_folder
+
+        write_artifact(read_artifact(artifact_folder(run)), folder)
+        print(f"Exported to {folder}. Look at it with: metajax inspect {folder}")
+
+    tyro.cli(export, prog="metajax export", args=list(arguments))
+
+
+def inspect_verb(arguments: Sequence[str]) -> None:
+    """Check and describe an artifact."""
+    import tyro
+
+    def inspect(folder: Path, /) -> None:
+        """Check every file of an artifact against its hash and print its model card; nothing of it is executed.
+
+        Args:
+            folder: Of an exported artifact, a run, or one of its seeds.
+        """
+        from rich.console import Console
+        from rich.markdown import Markdown
+        from rich.table import Table
+
+        from metajax.experiment.artifact import CARD, DOCUMENT
+        from metajax.files import MANIFEST, check_manifest, read_json
+        from metajax.recommender import artifact_folder
+
+        found = artifact_folder(folder)
+        check_manifest(found)
+        table = Table("file", "bytes", "sha256", title=f"{found}: every file is as it was written")
+        for name, entry in read_json(found / MANIFEST)["files"].items():
+            table.add_row(name, f"{entry['bytes']:,}", entry["sha256"][:16])
+        console = Console()
+        console.print(Markdown((found / CARD).read_text(encoding="utf-8")), table)
+        console.print_json(data=read_json(found / DOCUMENT)["experiment"])
+
+    tyro.cli(inspect, prog="metajax inspect", args=list(arguments))
+
+
+def recommendation_table(found: Sequence["Recommendation"]) -> "Table":
+    """Lay out recommendations for a terminal."""
+    from rich.table import Table
+
+    table = Table("", "title", "id", "predicted", title="Recommended", title_justify="left")
+    for rank, one in enumerate(found, 1):
+        table.add_row(str(rank), one.title or "", str(one.item), f"{one.score:.2f}")
+    return table
+
+
+def _pair(text: str, wanted: str) -> tuple[str, str]:
+    name, separator, value = text.rpartition("=")
+    if not separator or not name:
+        raise ConfigError(f'Got {text!r}, wanted "{wanted}", such as --rate "Toy Story (1995)=5".')
+    return name, value
+
+
+def _number(value: str, item: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"The rating of {item!r} is {value!r}, wanted a number.") from error

@@ -1,0 +1,187 @@
+"""Verbs about runs: demo, train, evaluate, compare and show."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metajax.evaluation.summary import Summary
+    from metajax.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is stored."""
+
+    resume: bool = False
+    """Continue an interrupted run of the same choices, bit for bit."""
+    overwrite: bool = False
+    """Delete an earlier run of this name first."""
+    runs: Path = Path("runs")
+    """Folder below which the run's own folder lies."""
+    quiet: bool = False
+    """Draw no progress bar."""
+
+
+def train_verb(arguments: Sequence[str]) -> None:
+    """Train an experiment file, a file of ratings or the default experiment, with overrides."""
+    from metajax.experiment.running import train_experiment
+
+    experiment, options = _parse(arguments, "metajax train")
+    use_compilation_cache()
+    folder = options.runs / experiment.name
+    seeds = train_experiment(
+        experiment, folder, resume=options.resume, overwrite=options.overwrite, show_progress=not options.quiet
+    )
+    print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
+
+
+def evaluate_verb(arguments: Sequence[str]) -> None:
+    """Evaluate a run."""
+    import tyro
+
+    def evaluate(run: Path, /, *, experiment: Path | None = None) -> None:
+        """Measure every seed of a run beside the baselines; write report.json, report.html and per_user.parquet.
+
+        Args:
+            run: Folder of the run, such as runs/demo.
+            experiment: The experiment file, needed only where it brings parts of its own.
+        """
+        from metajax.experiment import load_experiment
+
+        _evaluate(run, load_experiment(experiment) if experiment else None, _command("evaluate", arguments))
+
+    tyro.cli(evaluate, prog="metajax evaluate", args=list(arguments))
+
+
+def demo_verb(arguments: Sequence[str]) -> None:
+    """Train, evaluate and recommend on the bundled ratings."""
+    import tyro
+
+    def demo(*, runs: Path = Path("runs")) -> None:
+        """Meta-train on MovieLens latest-small, evaluate on users never seen, and recommend to a new person.
+
+        Args:
+            runs: Folder below which runs/demo is written; an earlier demo there is replaced.
+        """
+        from rich.console import Console
+
+        from metajax.cli.artifacts import recommendation_table
+        from metajax.experiment import Experiment
+        from metajax.experiment.running import train_experiment
+        from metajax.recommender import Recommender
+
+        use_compilation_cache()
+        folder = runs / "demo"
+        train_experiment(replace(Experiment(), name="demo"), folder, overwrite=True)
+        _evaluate(folder, None, _command("demo", arguments))
+        ratings = {
+            "Alien (1979)": 5.0,
+            "Blade Runner (1982)": 5.0,
+            "Terminator, The (1984)": 4.5,
+            "Toy Story (1995)": 2.5,
+            "Pretty Woman (1990)": 1.5,
+        }
+        console = Console()
+        recommender = Recommender.load(folder)
+        console.print(
+            "\nA new person rates five films:", *(f"  {title}: {stars:g}" for title, stars in ratings.items()), sep="\n"
+        )
+        console.print(recommendation_table(recommender.adapt(ratings).recommend(10, min_ratings=5)))
+        rates = " ".join(f'--rate "{title}={stars:g}"' for title, stars in list(ratings.items())[:1])
+        console.print(
+            f"The report: {folder / 'report.html'}. Your own taste: metajax recommend {folder} {rates}", soft_wrap=True
+        )
+
+    tyro.cli(demo, prog="metajax demo", args=list(arguments))
+
+
+def compare_verb(arguments: Sequence[str]) -> None:
+    """Compare evaluated runs."""
+    import tyro
+
+    def compare(runs: tuple[Path, ...], /) -> None:
+        """Compare the learners of two or more evaluated runs, paired over the users that all of them have.
+
+        Args:
+            runs: Folders of the runs; the first one's learner is the reference.
+        """
+        from rich.console import Console
+
+        from metajax.evaluation.comparison import compare as compare_runs
+        from metajax.evaluation.comparison import render_comparison
+        from metajax.evaluation.results import read_per_user
+
+        values = [read_per_user(run / "per_user.parquet") for run in runs]
+        found = compare_runs(values)
+        for table in render_comparison(found, values[0].protocol):
+            Console().print(table)
+
+    tyro.cli(compare, prog="metajax compare", args=list(arguments))
+
+
+def show_verb(arguments: Sequence[str]) -> None:
+    """Print a resolved configuration."""
+    import json
+
+    from metajax.experiment.codec import encode
+    from metajax.files import read_json
+
+    if arguments and (Path(arguments[0]) / "config.json").is_file():
+        print(json.dumps(read_json(Path(arguments[0]) / "config.json"), indent=2))
+        return
+    experiment, _ = _parse(arguments, "metajax show")
+    print(json.dumps(encode(experiment), indent=2))
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache, so that a second process starts at once."""
+    import jax
+
+    from metajax.data.sources import cache_folder
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
+    """Read [EXPERIMENT.py | RATINGS] and the overrides after it."""
+    from metajax.experiment import DataConfig, Experiment, load_experiment, override
+
+    experiment, rest = Experiment(), list(arguments)
+    if rest and not rest[0].startswith("-"):
+        source = rest.pop(0)
+        if source.endswith(".py"):
+            experiment = load_experiment(source)
+        else:
+            experiment = replace(experiment, name=Path(source).stem, data=replace(DataConfig(), source=source))
+    return override(experiment, rest, options=RunOptions(), program=f"{program} [EXPERIMENT.py | RATINGS]")
+
+
+def _evaluate(run: Path, experiment: "Experiment | None", command: str) -> "Summary":
+    from rich.console import Console
+
+    from metajax.evaluation.tables import render_table
+    from metajax.experiment.evaluating import evaluate_run
+
+    use_compilation_cache()
+    console = Console()
+    with _status(console) as say:
+        summary = evaluate_run(run, experiment=experiment, command=command, progress=say)
+    for table in render_table(summary):
+        console.print(table)
+    console.print(f"Written: {run / 'report.json'} and {run / 'report.html'}", soft_wrap=True)
+    return summary
+
+
+@contextmanager
+def _status(console) -> Iterator[Callable[[str], None]]:
+    with console.status("reading data") as status:
+        yield lambda text: status.update(text)
+
+
+def _command(verb: str, arguments: Sequence[str]) -> str:
+    return shlex.join(["metajax", verb, *arguments])
