@@ -23,7 +23,7 @@ class MatrixFactorization:
 
     factors: int = 16
     """Length of a factor vector."""
-    factor_scale: float = 0.1
+    factor_scale: float = 0.03
     """Standard deviation of a factor at the start."""
 
     def build(self, columns: Sequence[Column], *, outputs: int, offset: float) -> Model:

@@ -10,7 +10,7 @@ import optax
 class Adam:
     """Adam or AdamW, with warm-up, a schedule and clipping."""
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     """Largest learning rate."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """"cosine" falls to a hundredth of the learning rate over the run."""
