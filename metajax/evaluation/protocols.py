@@ -1,6 +1,7 @@
 """Protocols: how a scenario's ratings become tasks, in draws that anyone can repeat in any language."""
 
 from hashlib import sha256
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -84,11 +85,12 @@ def _pad(
 ) -> TaskSet:
     """Pad lists of row positions to arrays."""
 
-    def padded(part: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        lengths = np.array([len(task[part]) for task in tasks])
+    def padded(part: Literal[1, 2]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        lists = [task[1] if part == 1 else task[2] for task in tasks]
+        lengths = np.array([len(one) for one in lists])
         mask = np.arange(max(1, lengths.max())) < lengths[:, None]
         rows = np.zeros(mask.shape, np.int64)
-        rows[mask] = np.concatenate([task[part] for task in tasks])
+        rows[mask] = np.concatenate(lists)
         return (item[rows] * mask).astype(np.int32), (target[rows] * mask).astype(np.float32), mask.astype(np.float32)
 
     return TaskSet(

@@ -123,11 +123,11 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Arti
     except (SafetensorError, OSError) as error:
         raise StorageError(f"{folder / ARRAYS} cannot be read: {error}.") from error
     try:
-        experiment = experiment or decode(document["experiment"])
-        parts = make_parts(experiment, encoding, offset=document["offset"], levels=tuple(document["levels"]))
+        choices: Experiment = experiment or decode(document["experiment"])
+        parts = make_parts(choices, encoding, offset=document["offset"], levels=tuple(document["levels"]))
         low, high = document["scale"]
         return Artifact(
-            experiment=experiment,
+            experiment=choices,
             encoding=encoding,
             offset=document["offset"],
             levels=tuple(document["levels"]),

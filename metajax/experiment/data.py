@@ -1,7 +1,6 @@
 """Choices about data: where ratings come from, and how they are split."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
@@ -21,6 +20,8 @@ class DataConfig:
     """The column of ratings, in a file of your own."""
     timestamp: str | None = None
     """The column of times, in a file of your own."""
+    scale: tuple[float, float] | None = None
+    """Lowest and highest possible rating, in a file of your own; the range of the data by default."""
     identity: tuple[Side, ...] = ("item",)
     """Whose own id is a feature: an item seen in training then gets parameters of its own."""
     features: tuple[str, ...] | None = None
@@ -32,10 +33,15 @@ class DataConfig:
 
     def load(self) -> Interactions:
         """Read and validate the ratings."""
-        mapping = {}
-        if Path(self.source).suffix in {".csv", ".tsv", ".parquet"}:
-            mapping = {"user": self.user, "item": self.item, "target": self.target, "timestamp": self.timestamp}
-        return load(self.source, strict=self.strict, **mapping)
+        return load(
+            self.source,
+            user=self.user,
+            item=self.item,
+            target=self.target,
+            timestamp=self.timestamp,
+            scale=self.scale,
+            strict=self.strict,
+        )
 
 
 @dataclass(frozen=True)

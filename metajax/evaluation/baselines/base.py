@@ -83,7 +83,7 @@ def content_features(interactions: Interactions) -> sp.csr_matrix:
             ids = rows["value"].rank("dense").cast(pl.Int64).to_numpy() - 1
             shape = (len(column), int(ids.max(initial=-1)) + 1)
             blocks.append(sp.csr_matrix((np.ones(len(rows)), (rows["row"].to_numpy(), ids)), shape=shape))
-    return sp.hstack(blocks, format="csr")
+    return sp.csr_matrix(sp.hstack(blocks))
 
 
 def support_batches(tasks: TaskSet, size: int = 256) -> Iterator[tuple[np.ndarray, TaskSet]]:

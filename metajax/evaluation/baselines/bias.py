@@ -65,7 +65,7 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
 
     def fit(training: Training) -> Predict:
         biases = fit_biases(training)
-        content = training.content.astype(np.float32)
+        content = sp.csr_matrix(training.content, dtype=np.float32)
 
         def predict(tasks: TaskSet) -> np.ndarray:
             support, query = bias_predictions(biases, tasks, user_damping)
@@ -97,8 +97,10 @@ def bias_predictions(biases: Biases, tasks: TaskSet, user_damping: float) -> tup
 
 def _content_estimate(content: sp.csr_matrix, item: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
     """Estimate biases from content by weighted ridge regression."""
-    if content.shape[1] == 0:
+    gram = content.T @ sp.diags(weight) @ content
+    width = len(gram.diagonal())
+    if width == 0:
         return np.zeros_like(item)
     weighted = sp.diags(weight) @ content
-    system = (content.T @ weighted + penalty * sp.identity(content.shape[1])).tocsc()
+    system = sp.csc_matrix(gram + penalty * sp.identity(width))
     return content @ spsolve(system, weighted.T @ item)

@@ -22,32 +22,43 @@ def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
     """
 
     def fit(training: Training) -> Predict:
-        times_inverse, diagonal = _inverse(training, penalty)
+        products, diagonal = _inverse(training, penalty)
 
         def predict(tasks: TaskSet) -> np.ndarray:
-            rated = np.zeros((len(tasks), training.num_items), np.float32)
-            np.put_along_axis(rated, tasks.support_items, 1.0, axis=1)
-            rated[:, 0] = ((tasks.support_items == 0) & (tasks.support_mask > 0)).any(axis=1)  # padding holds item 0
-            scores = rated - times_inverse(rated) / diagonal
-            return np.take_along_axis(scores, tasks.query_items, axis=1)
+            in_support = tasks.support_items[:, :, None] == tasks.query_items[:, None, :]
+            rated = (in_support & (tasks.support_mask[:, :, None] > 0)).any(axis=1)
+            return rated - products(tasks) / diagonal[tasks.query_items]
 
-        return in_batches(predict)
+        return in_batches(predict, 64)
 
     return Baseline(name, fit, ranks_only=True)
 
 
-def _inverse(training: Training, penalty: float) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
-    """Return x -> x P, and the diagonal of P."""
+def _inverse(training: Training, penalty: float) -> tuple[Callable[[TaskSet], np.ndarray], np.ndarray]:
+    """Return tasks -> (x P) at the query items, with x the support as 0/1 of every item, and the diagonal of P."""
     seen = training.matrix(np.ones(len(training.target)))
-    if min(seen.shape) > MOST:
-        raise ConfigError(
-            f"EASE inverts a matrix of the smaller side; {min(seen.shape)} users or items are over {MOST}."
-        )
+    smaller = min(training.num_items, training.num_users)
+    if smaller > MOST:
+        raise ConfigError(f"EASE inverts a matrix of the smaller side; {smaller} users or items are over {MOST}.")
     if training.num_items <= training.num_users:
         inverse = np.linalg.inv((seen.T @ seen).toarray() + penalty * np.eye(training.num_items))
-        return lambda rated: rated @ inverse, inverse.diagonal()
+        small = inverse.astype(np.float32)
+
+        def products(tasks: TaskSet) -> np.ndarray:
+            pairs = small[tasks.support_items[:, :, None], tasks.query_items[:, None, :]]
+            return np.einsum("tsq,ts->tq", pairs, tasks.support_mask)
+
+        return products, inverse.diagonal()
     middle = np.linalg.inv((seen @ seen.T).toarray() + penalty * np.eye(training.num_users))
-    dense = seen.toarray().astype(np.float32)
+    raters = np.ascontiguousarray(seen.toarray().T, np.float32)  # [items, users]
     # P = (I - X^T M X) / penalty, with M = (X X^T + penalty I)^-1
-    diagonal = (1 - np.einsum("ui,uv,vi->i", dense, middle, dense, optimize=True)) / penalty
-    return lambda rated: (rated - (rated @ dense.T) @ middle @ dense) / penalty, diagonal
+    diagonal = (1 - np.einsum("iu,iu->i", raters @ middle, raters)) / penalty
+
+    def products_by_users(tasks: TaskSet) -> np.ndarray:
+        rated = np.einsum("tsu,ts->tu", raters[tasks.support_items], tasks.support_mask)
+        everything = (rated @ middle) @ raters.T
+        at_query = np.take_along_axis(everything, tasks.query_items, axis=1)
+        in_support = tasks.support_items[:, :, None] == tasks.query_items[:, None, :]
+        return (np.einsum("tsq,ts->tq", in_support.astype(np.float32), tasks.support_mask) - at_query) / penalty
+
+    return products_by_users, diagonal
