@@ -9,6 +9,9 @@ from scipy.sparse.linalg import spsolve
 from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
 from metajax.tasks.taskset import TaskSet
 
+MOST_ITEMS = 12_000
+"""Up to here the inner products of all items' content are held at once; beyond, those of each batch."""
+
 
 class Biases(NamedTuple):
     """mu, and b_i of every item; of items without ratings it is estimated from content."""
@@ -66,15 +69,16 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
     def fit(training: Training) -> Predict:
         biases = fit_biases(training)
         content = sp.csr_matrix(training.content, dtype=np.float32)
+        whole = (content @ content.T).toarray() if training.num_items <= MOST_ITEMS else None
 
         def predict(tasks: TaskSet) -> np.ndarray:
             support, query = bias_predictions(biases, tasks, user_damping)
-            present, places = np.unique(
-                np.concatenate([tasks.support_items, tasks.query_items], 1), return_inverse=True
-            )
-            gram = (content[present] @ content[present].T).toarray()
-            places = places.reshape(len(tasks), -1)
-            rows, columns = np.split(places, [tasks.support_items.shape[1]], axis=1)
+            gram, rows, columns = whole, tasks.support_items, tasks.query_items
+            if gram is None:
+                asked = np.concatenate([rows, columns], axis=1)
+                present, places = np.unique(asked, return_inverse=True)
+                gram = (content[present] @ content[present].T).toarray()
+                rows, columns = np.split(places.reshape(asked.shape), [rows.shape[1]], axis=1)
             mask = tasks.support_mask
             system = gram[rows[:, :, None], rows[:, None, :]] * mask[:, :, None] * mask[:, None, :]
             system[:, np.arange(mask.shape[1]), np.arange(mask.shape[1])] += penalty
