@@ -36,3 +36,10 @@ def data_root() -> Callable[[str], Path]:
         return Path(root) / name
 
     return folder
+
+
+@pytest.fixture
+def as_users_run():
+    """Run in float32 with JAX's ordinary promotion, as users do: optax and trained float32 parameters need it."""
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        yield

@@ -23,13 +23,7 @@ from metajax.training.checkpoints import Checkpoints
 from metajax.training.loop import TrainingConfig
 from metajax.training.run_log import RunLog, read_log
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
-
-
-@pytest.fixture
-def standard_promotion():
-    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
-        yield
+pytestmark = pytest.mark.usefixtures("as_users_run")
 
 
 def without_time(folder):
