@@ -146,7 +146,7 @@ class AdaptedUser:
         allowed = artifact.num_ratings >= min_ratings
         if exclude_seen:
             allowed[self.rated] = False
-        ranked = [position for position in np.argsort(-raw, kind="stable") if allowed[position]][:n]
+        ranked = [position for position in np.argsort(-raw, kind="stable").tolist() if allowed[position]][:n]
         return [self._recommendation(position, raw) for position in ranked]
 
     def predict(self, item: Any) -> float:

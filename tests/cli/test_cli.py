@@ -1,0 +1,59 @@
+"""The command line: instant help, verbs that teach, and exit codes as documented."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from metajax.cli import VERBS, main
+
+
+def test_help_imports_neither_jax_nor_polars():
+    script = "import sys; from metajax.cli import main; main(['--help']); print({'jax', 'polars'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert not stopped.value.code
+    assert f"usage: metajax {verb}" in capsys.readouterr().out
+
+
+def test_an_unknown_verb_says_which_was_meant(capsys):
+    assert main(["trian"]) == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["train", "none.py"], 2, "There is no experiment file none.py"),
+        (["train", "none.csv"], 3, "none.csv"),
+        (["evaluate", "nowhere"], 5, "is no run of metajax"),
+        (["recommend", "nowhere"], 5, "holds no artifact"),
+        (["compare", "nowhere", "elsewhere"], 5, "does not exist"),
+    ],
+)
+def test_exit_codes(arguments, code, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    assert told in capsys.readouterr().err
+
+
+def test_show_prints_the_resolved_choices(capsys):
+    assert main(["show", "--learner.penalty", "2", "--name", "mine"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["name"] == "mine"
+    assert shown["learner"] == {"kind": "Ridge", "penalty": 2.0, "bias_penalty": 3.0}
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_the_doctor_is_content(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["doctor"]) == 0
+    assert "self-test" in capsys.readouterr().out
