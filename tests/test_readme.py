@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_verbs_targets_and_links_exist(page):
     text = page.read_text(encoding="utf-8")
-    assert set(re.findall(r"(?:^|`)metajax ([a-z]+)", text, re.MULTILINE)) <= set(VERBS)
+    assert set(re.findall(r"(?:^|`)metajax ([a-z]+)(?=[\s`])", text, re.MULTILINE)) <= set(VERBS)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)`", text)) <= targets
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):

@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if verb == "--version":
-        from metajax import __version__
+        from importlib.metadata import version
 
-        print(f"metajax {__version__}")
+        print(f"metajax {version('metajax')}")
         return 0
     if verb not in VERBS:
         close = get_close_matches(verb, VERBS, n=1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from metajax.cli.compilation import use_compilation_cache
 from metajax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         """
         from rich.console import Console
 
-        from metajax.cli.runs import use_compilation_cache
         from metajax.recommender import Recommender
 
         use_compilation_cache()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metajax.cli.compilation import use_compilation_cache
+
 if TYPE_CHECKING:
     from metajax.evaluation.summary import Summary
     from metajax.experiment import Experiment
@@ -135,16 +137,6 @@ def show_verb(arguments: Sequence[str]) -> None:
         return
     experiment, _ = _parse(arguments, "metajax show")
     print(json.dumps(encode(experiment), indent=2))
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache, so that a second process starts at once."""
-    import jax
-
-    from metajax.data.sources import cache_folder
-
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
