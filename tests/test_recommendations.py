@@ -7,6 +7,7 @@ import pytest
 
 from metajax import Experiment, Recommender
 from metajax.data import load
+from metajax.errors import DataError
 from metajax.experiment.running import train_experiment
 
 
@@ -41,3 +42,14 @@ def test_the_share_of_a_genre_is_three_times_that_of_the_opposite_taste(recommen
     mean = {key: float(np.mean(value)) for key, value in shares.items()}
     assert mean["Horror", "Horror"] >= 3 * mean["Children", "Horror"], mean
     assert mean["Children", "Children"] >= 3 * mean["Horror", "Children"], mean
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("as_users_run")
+def test_a_title_stands_for_its_id(recommender):
+    artifact = recommender.artifact
+    alien = artifact.item_ids[artifact.titles.index("Alien (1979)")]
+    by_title, by_id = recommender.adapt({"Alien (1979)": 5.0}), recommender.adapt({alien: 5.0})
+    assert by_title.recommend(5) == by_id.recommend(5)
+    with pytest.raises(DataError, match=r"no item 'Alein \(1979\)'.*Did you mean: .*Alien \(1979\)"):
+        recommender.adapt({"Alein (1979)": 5.0})

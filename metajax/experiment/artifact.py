@@ -112,10 +112,11 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Arti
     """
     if not (folder / DOCUMENT).is_file():
         raise StorageError(f"{folder} holds no artifact ({DOCUMENT} is missing). Finish `metajax train` first.")
-    files.check_manifest(folder)
+    _check_files(folder)
     document = files.read_json(folder / DOCUMENT)
-    if document.get("schema") != SCHEMA:
-        raise StorageError(f"{folder} has schema {document.get('schema')!r}, this version reads {SCHEMA}.")
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise StorageError(f"{folder} has schema {schema!r}, this version reads {SCHEMA}.")
     encoding = Encoding.from_json(files.read_json(folder / ENCODING))
     items = files.read_json(folder / ITEMS)
     try:
@@ -144,6 +145,15 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Arti
         raise StorageError(
             f"{folder} lacks {error}. It was written by another version; export the run again."
         ) from error
+
+
+def _check_files(folder: Path) -> None:
+    """Check the manifest, and that it lists every file that is read: one left out would go unchecked."""
+    files.check_manifest(folder)
+    listed = files.read_json(folder / files.MANIFEST)["files"]
+    for name in (DOCUMENT, ENCODING, ITEMS, METRICS, ARRAYS):
+        if name not in listed:
+            raise StorageError(f"{folder / files.MANIFEST} does not list {name}. Copy the folder again.")
 
 
 def flatten(meta_params: PyTree) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from metajax.errors import StorageError
+from metajax.errors import ConfigError, StorageError
 from metajax.evaluation.config import EvaluationConfig
 from metajax.experiment import data, learners, losses, models, optimizers
 from metajax.experiment.experiment import Experiment
@@ -13,10 +13,21 @@ from metajax.training.loop import TrainingConfig
 
 
 def encode(config: Any) -> Any:
-    """Write a configuration as plain JSON types; dataclasses carry their class name as "kind"."""
+    """Write a configuration as plain JSON types; dataclasses carry their class name as "kind".
+
+    Raises:
+        ConfigError: for a part that is neither a dataclass nor plain.
+    """
     if is_dataclass(config) and not isinstance(config, type):
         return {"kind": type(config).__name__} | {one.name: encode(getattr(config, one.name)) for one in fields(config)}
-    return [encode(one) for one in config] if isinstance(config, tuple | list) else config
+    if isinstance(config, tuple | list):
+        return [encode(one) for one in config]
+    if config is None or isinstance(config, bool | int | float | str):
+        return config
+    raise ConfigError(
+        f"The experiment holds a {type(config).__name__}, which cannot be written to its configuration. "
+        "Make a part of your own a frozen dataclass, with numbers, words, tuples or such parts as fields."
+    )
 
 
 def decode(document: Any) -> Any:
@@ -34,7 +45,7 @@ def decode(document: Any) -> Any:
     if kind not in known:
         raise StorageError(
             f"The configuration names a part {kind!r}, which metajax does not know. "
-            "A run with a part of your own is loaded by giving its experiment: load(folder, experiment=...)."
+            "A run with a part of your own is loaded by giving its experiment: Recommender.load(folder, experiment=...)."
         )
     values = {name: decode(value) for name, value in document.items() if name != "kind"}
     if unknown := values.keys() - {one.name for one in fields(known[kind])}:

@@ -1,6 +1,7 @@
 """An experiment: every choice of a run in one frozen dataclass, from a Python file and the command line."""
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
@@ -59,10 +60,11 @@ def load_experiment(path: str | Path) -> Experiment:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"There is no experiment file {path}. Name a Python file that defines experiment().")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"metajax_experiment_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file. Wanted one that defines experiment().")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up annotations that are strings
     spec.loader.exec_module(module)
     if not callable(getattr(module, "experiment", None)):
         raise ConfigError(f"{path} defines no function experiment(). It must return a metajax.experiment.Experiment.")

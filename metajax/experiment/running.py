@@ -35,10 +35,11 @@ def train_experiment(
         The folders of the seeds.
 
     Raises:
-        StorageError: if `folder` holds a run of other choices, or any run without `resume` or `overwrite`.
+        StorageError: if `folder` holds a run of other choices, any run without `resume` or `overwrite`, or something
+            else than a run that `overwrite` would delete.
     """
     if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
+        _delete_run(folder)
     _claim(folder, experiment, resume=resume)
     assembly = assemble(experiment)
     if not assembly.interactions.quarantine.rows.is_empty():
@@ -96,6 +97,15 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _delete_run(folder: Path) -> None:
+    """Delete a run, and nothing that is not one."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise StorageError(
+            f"{folder} holds files but no run ({CONFIG} is missing), so it is not deleted. Give the run another --name."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:

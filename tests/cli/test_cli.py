@@ -52,6 +52,26 @@ def test_show_prints_the_resolved_choices(capsys):
     assert shown["learner"] == {"kind": "Ridge", "penalty": 2.0, "bias_penalty": 3.0}
 
 
+def test_show_reads_an_experiment_file_and_says_what_is_wrong_with_one(capsys, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from metajax.experiment import Experiment, Maml\ndef experiment():\n    return Experiment(learner=Maml())"
+    )
+    assert main(["show", str(path), "--learner.inner-steps", "3"]) == 0
+    assert json.loads(capsys.readouterr().out)["learner"]["inner_steps"] == 3
+    path.write_text("def experiment():\n    return None")
+    assert main(["show", str(path)]) == 2
+    assert "returned a NoneType, wanted an Experiment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["train", "show"])
+def test_a_misspelt_flag_says_which_was_meant(verb, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--learner.penalti", "2"])
+    assert stopped.value.code == 2
+    assert "--learner.penalty" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("as_users_run")
 def test_the_doctor_is_content(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

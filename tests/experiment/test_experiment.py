@@ -60,3 +60,24 @@ def test_a_misspelt_flag_says_which_was_meant(capsys):
         override(Experiment(), ["--learner.penalti", "5"], options=Maml())
     assert stopped.value.code == 2
     assert "--learner.penalty" in capsys.readouterr().err
+
+
+def test_a_file_may_bring_a_part_of_its_own_with_flags(tmp_path):
+    """Also with postponed annotations, which dataclasses look up in the file's module."""
+    (tmp_path / "json.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from metajax.experiment import Experiment\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine:\n"
+        "    width: int = 4\n"
+        "def experiment():\n"
+        "    return Experiment(model=Mine())\n"
+    )
+    made, _ = override(load_experiment(tmp_path / "json.py"), ["--model.width", "7"], options=Maml())
+    assert encode(made)["model"] == {"kind": "Mine", "width": 7}
+
+
+def test_a_part_that_cannot_be_written_down_is_refused():
+    with pytest.raises(ConfigError, match="holds a object, which cannot be written.*frozen dataclass"):
+        encode(Experiment(model=object()))
