@@ -45,7 +45,7 @@ def decode(document: Any) -> Any:
     if kind not in known:
         raise StorageError(
             f"The configuration names a part {kind!r}, which metajax does not know. "
-            "A run with a part of your own is loaded by giving its experiment: Recommender.load(folder, experiment=...)."
+            "A part of your own is loaded by giving the run's experiment: Recommender.load(folder, experiment=...)."
         )
     values = {name: decode(value) for name, value in document.items() if name != "kind"}
     if unknown := values.keys() - {one.name for one in fields(known[kind])}:

@@ -1,5 +1,7 @@
 """One tiny trained and evaluated run for all tests of this folder."""
 
+import shutil
+
 import jax
 import pytest
 from experiment import tiny
@@ -19,3 +21,13 @@ def trained(tmp_path_factory):
         assert main(["evaluate", str(folder / "runs" / "ratings")]) == 0
     jax.config.update("jax_compilation_cache_dir", cache)
     return folder
+
+
+@pytest.fixture
+def run(trained):
+    return trained / "runs" / "ratings"
+
+
+@pytest.fixture
+def artifact(run, tmp_path):
+    return shutil.copytree(run / "seed-0" / "artifact", tmp_path / "artifact")

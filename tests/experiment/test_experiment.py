@@ -79,5 +79,5 @@ def test_a_file_may_bring_a_part_of_its_own_with_flags(tmp_path):
 
 
 def test_a_part_that_cannot_be_written_down_is_refused():
-    with pytest.raises(ConfigError, match="holds a object, which cannot be written.*frozen dataclass"):
+    with pytest.raises(ConfigError, match=r"holds a object, which cannot be written.*frozen dataclass"):
         encode(Experiment(model=object()))

@@ -1,7 +1,6 @@
 """From a csv file to recommendations: what a run leaves, what it refuses, and what an artifact promises."""
 
 import json
-import shutil
 
 import pytest
 from experiment import tiny
@@ -13,16 +12,6 @@ from metajax.evaluation.report import read_report
 from metajax.experiment.artifact import read_artifact
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
-
-
-@pytest.fixture
-def run(trained):
-    return trained / "runs" / "ratings"
-
-
-@pytest.fixture
-def artifact(run, tmp_path):
-    return shutil.copytree(run / "seed-0" / "artifact", tmp_path / "artifact")
 
 
 def test_a_run_leaves_its_report_with_every_baseline(run):

@@ -1,0 +1,144 @@
+"""What an artifact refuses, each with the reason, and parts of one's own."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from metajax import Recommender
+from metajax.cli import main
+from metajax.errors import DataError, StorageError
+from metajax.experiment import DataConfig, Experiment, MatrixFactorization
+from metajax.experiment.artifact import read_artifact, write_artifact
+from metajax.experiment.evaluating import evaluate_run
+from metajax.experiment.running import train_experiment
+from metajax.files import read_json, write_json, write_manifest
+
+pytestmark = pytest.mark.usefixtures("as_users_run")
+
+
+@dataclass(frozen=True)
+class Mine:
+    factors: int = 4
+
+    def build(self, columns, *, outputs, offset):
+        return MatrixFactorization(factors=self.factors).build(columns, outputs=outputs, offset=offset)
+
+
+def rewrite(folder, name, edit):
+    """Alter a JSON file and its entry in the manifest: every hash is right, what is held is not."""
+    document = read_json(folder / name)
+    write_json(folder / name, edit(document))
+    if name != "manifest.json":
+        write_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "told"),
+    [
+        ("artifact.json", lambda document: document | {"schema": 99}, "has schema 99, this version reads 1"),
+        ("artifact.json", lambda document: [document], "has schema None, this version reads 1"),
+        ("artifact.json", lambda document: {"schema": 1}, "lacks 'experiment'"),
+        ("items.json", lambda document: {"ids": document["ids"]}, "lacks 'titles'"),
+        ("manifest.json", lambda document: {"files": {}}, "does not list artifact.json"),
+        (
+            "manifest.json",
+            lambda document: {"files": {name: one for name, one in document["files"].items() if "arrays" not in name}},
+            r"does not list arrays\.safetensors",
+        ),
+        ("manifest.json", lambda document: {"files": {"../../secret": {}}}, "names '../../secret', which lies outside"),
+    ],
+)
+def test_what_is_no_artifact_is_refused_though_its_hashes_are_right(artifact, name, edit, told):
+    rewrite(artifact, name, edit)
+    with pytest.raises(StorageError, match=told):
+        read_artifact(artifact)
+
+
+def test_parameters_that_do_not_fit_are_refused(artifact):
+    arrays = load_file(artifact / "arrays.safetensors")
+    name = next(one for one in sorted(arrays) if one.startswith("params/"))
+
+    def write(changed):
+        save_file(changed, artifact / "arrays.safetensors")
+        write_manifest(artifact)
+
+    write({one: array for one, array in arrays.items() if one != name})
+    with pytest.raises(StorageError, match=f"has no parameter {name}"):
+        read_artifact(artifact)
+    write(arrays | {name: np.zeros((2, 99), np.float32)})
+    with pytest.raises(
+        StorageError, match=rf"The parameter {name} is float32\[2, 99\] in the artifact, but the learner"
+    ):
+        read_artifact(artifact)
+    write(arrays | {name: arrays[name].astype(np.float16)})
+    with pytest.raises(StorageError, match="is float16"):
+        read_artifact(artifact)
+    (artifact / "arrays.safetensors").write_bytes(b"not tensors")
+    write_manifest(artifact)
+    with pytest.raises(StorageError, match=r"arrays\.safetensors cannot be read"):
+        read_artifact(artifact)
+
+
+def test_an_artifact_comes_back_as_it_was_written(artifact, tmp_path):
+    one = read_artifact(artifact)
+    write_artifact(one, tmp_path / "again")
+    for name in ("artifact.json", "encoding.json", "items.json", "metrics.json", "model_card.md"):
+        assert (artifact / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    before, after = (load_file(folder / "arrays.safetensors") for folder in (artifact, tmp_path / "again"))
+    assert before.keys() == after.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name])
+
+
+def test_a_part_of_ones_own_is_loaded_by_giving_its_experiment(artifact, tmp_path):
+    known = read_artifact(artifact)
+    experiment = replace(known.experiment, model=Mine())
+    write_artifact(replace(known, experiment=experiment), tmp_path / "mine")
+    with pytest.raises(StorageError, match=r"names a part 'Mine'.*Recommender\.load\(folder, experiment=\.\.\.\)"):
+        Recommender.load(tmp_path / "mine")
+    own, plain = Recommender.load(tmp_path / "mine", experiment=experiment), Recommender.load(artifact)
+    assert own.adapt({0: 5.0}).recommend(5) == plain.adapt({0: 5.0}).recommend(5)
+
+
+def test_recommending_needs_no_training_data_and_evaluating_does(trained, run, capsys):
+    csv, away = trained / "ratings.csv", trained / "away"
+    csv.rename(away)
+    try:
+        assert main(["recommend", str(run), "--rate", "0=5", "--rate", "20=1"]) == 0
+        with pytest.raises(DataError, match=r"ratings\.csv"):
+            evaluate_run(run)
+    finally:
+        away.rename(csv)
+
+
+def test_evaluating_over_changed_data_is_refused(trained, run, tmp_path):
+    lines = (trained / "ratings.csv").read_text().splitlines()
+    (tmp_path / "changed.csv").write_text("\n".join([*lines, "u0,9999,3"]))
+    before = read_artifact(run / "seed-0" / "artifact")
+    data = replace(before.experiment.data, source=str(tmp_path / "changed.csv"))
+    write_artifact(before, tmp_path / "run" / "seed-0" / "artifact")
+    with pytest.raises(StorageError, match=r"data or split have changed since .* was trained"):
+        evaluate_run(tmp_path / "run", experiment=replace(before.experiment, data=data))
+
+
+def test_a_run_without_a_finished_seed_is_not_evaluated(tmp_path):
+    with pytest.raises(StorageError, match="has no finished seed"):
+        evaluate_run(tmp_path, experiment=Experiment())
+
+
+def test_overwriting_deletes_runs_only(tmp_path):
+    missing = Experiment(data=DataConfig(source=str(tmp_path / "none.csv")))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(StorageError, match=r"thesis holds files but no run .*is not deleted"):
+        train_experiment(missing, tmp_path / "thesis", overwrite=True)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"kind": "Experiment"}))
+    (tmp_path / "run" / "old.txt").write_text("")
+    with pytest.raises(DataError, match=r"none\.csv"):
+        train_experiment(missing, tmp_path / "run", overwrite=True)
+    assert not (tmp_path / "run" / "old.txt").exists()
