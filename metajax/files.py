@@ -78,6 +78,8 @@ def check_manifest(folder: Path) -> None:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise StorageError(f"{folder / MANIFEST} names {name!r}, which lies outside {folder}.")
+        if not isinstance(entry, dict) or not {"bytes", "sha256"} <= entry.keys():
+            raise StorageError(f"{folder / MANIFEST} does not say size and sha256 of {name}. Copy the folder again.")
         if not path.is_file():
             raise StorageError(f"{path} is missing, though {MANIFEST} lists it. Copy the folder again.")
         if (size := path.stat().st_size) != entry["bytes"]:

@@ -161,7 +161,7 @@ class AdaptedUser:
 
 def artifact_folder(run: Path) -> Path:
     """Return where the artifact of a run, of one of its seeds, or an exported one lies."""
-    seeds = sorted(run.glob("seed-*/artifact"))
+    seeds = sorted(run.glob("seed-*/artifact"), key=lambda path: int(path.parent.name.removeprefix("seed-")))
     for candidate in (run, run / "artifact", *seeds):
         if (candidate / "artifact.json").is_file():
             return candidate

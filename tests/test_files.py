@@ -133,3 +133,10 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path, document):
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(StorageError, match=r"manifest\.json does not exist"):
         check_manifest(tmp_path)
+
+
+def test_a_manifest_entry_without_its_hash_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    write_json(tmp_path / MANIFEST, {"files": {"a.txt": {"bytes": 1}}})
+    with pytest.raises(StorageError, match=r"does not say size and sha256 of a\.txt"):
+        check_manifest(tmp_path)
