@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from metajax.errors import TaskError
+from metajax.evaluation.metrics import check_finite
+
 
 def catalogue_ranks(
     scores: np.ndarray, wanted: np.ndarray, mask: np.ndarray, excluded: np.ndarray, *, seed: int = 0
@@ -17,7 +20,11 @@ def catalogue_ranks(
 
     Returns:
         Float `[users, rows]`: ranks, NaN where masked.
+
+    Raises:
+        TrainingError: if a score is not finite (a NaN would come first, for nothing is above it).
     """
+    check_finite(scores, np.ones(scores.shape))
     order = np.random.default_rng(seed).random(scores.shape, np.float32)
     ranks = np.full(wanted.shape, np.nan)
     for row in range(wanted.shape[1]):
@@ -55,7 +62,15 @@ def reciprocal_rank_from_ranks(ranks: np.ndarray) -> np.ndarray:
 
 
 def top_lists(scores: np.ndarray, excluded: np.ndarray, k: int, *, seed: int = 0) -> np.ndarray:
-    """Return int `[users, k]`: the first k items that are not excluded, ties at random."""
+    """Return int `[users, k]`: the first k items that are not excluded, ties at random.
+
+    Raises:
+        TrainingError: if the score of an item that is not excluded is not finite.
+        TaskError: if a user has fewer than k items left.
+    """
+    check_finite(scores, ~excluded)
+    if (left := int((~excluded).sum(axis=1).min(initial=k))) < k:
+        raise TaskError(f"A user has {left} items that are not excluded but the list is of {k}. Lower k.")
     shuffled = np.random.default_rng(seed).random(scores.shape)
     return np.lexsort((shuffled, -scores, excluded), axis=1)[:, :k]
 

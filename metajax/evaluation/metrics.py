@@ -5,19 +5,24 @@ ties by a seeded random permutation, never by storage order: a constant predicto
 
 Shared arguments: `scores`, `target` and `mask` are `[tasks, rows]`; `k` is the length of the list; `relevant` is the
 least target that counts as relevant; `seed` is of the tie-breaking permutation. All return float64 `[tasks]`.
+
+A prediction of a real row that is not finite raises TrainingError: left out, it would flatter the method.
 """
 
 from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from metajax.errors import TrainingError
 
 Gain = Literal["exponential", "linear"]
 
 
 def clip(mean: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """Clip predictive means to the (lowest, highest) possible target."""
-    return np.clip(mean, *scale)
+    """Clip predictive means to the (lowest, highest) possible target; what is infinite is no prediction but NaN."""
+    return np.where(np.isfinite(mean), np.clip(mean, *scale), np.nan)
 
 
 def mean_absolute_error(mean: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -100,9 +105,12 @@ def auc(scores: np.ndarray, target: np.ndarray, mask: np.ndarray, *, relevant: f
     """Chance that a relevant row scores above an irrelevant one, a tie counting a half; NaN without one of each."""
     good = (target >= relevant) & (mask > 0)
     bad = (target < relevant) & (mask > 0)
-    pairs = good[:, :, None] & bad[:, None, :]
-    wins = np.sign(scores[:, :, None] - scores[:, None, :]) * 0.5 + 0.5
-    return _ratio((wins * pairs).sum(axis=(1, 2)), pairs.sum(axis=(1, 2)))
+    check_finite(scores, mask)
+    padding = (mask <= 0).sum(axis=1, keepdims=True)  # ranked below all real rows
+    ranks = rankdata(np.where(mask > 0, scores, -np.inf), axis=1) - padding
+    num_good, num_bad = good.sum(axis=1), bad.sum(axis=1)
+    wins = (ranks * good).sum(axis=1) - num_good * (num_good + 1) / 2  # Mann and Whitney's U
+    return _ratio(wins, num_good * num_bad)
 
 
 def log_score(mean: np.ndarray, variance: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -155,8 +163,23 @@ def coverage(pit: np.ndarray, mask: np.ndarray, *, level: float) -> np.ndarray:
 
 def ranking(scores: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Return int `[tasks, rows]` row positions by descending score, ties at random, padding last."""
+    check_finite(scores, mask)
     shuffled = np.random.default_rng(seed).random(scores.shape)
     return np.lexsort((shuffled, -scores, mask <= 0), axis=1)
+
+
+def check_finite(values: np.ndarray, mask: np.ndarray) -> None:
+    """Refuse predictions, or what was made of them, that are not finite.
+
+    Raises:
+        TrainingError: if a real row's value is NaN or infinite.
+    """
+    bad = (~np.isfinite(values) & (mask > 0)).any(axis=1)
+    if bad.any():
+        raise TrainingError(
+            f"Predictions are not finite in {bad.sum()} of {len(bad)} tasks, and figures of the others alone would "
+            "flatter. Lower the step sizes (inner and outer), or evaluate an earlier checkpoint."
+        )
 
 
 def _hits(scores: np.ndarray, target: np.ndarray, mask: np.ndarray, relevant: float, seed: int) -> np.ndarray:
@@ -166,6 +189,7 @@ def _hits(scores: np.ndarray, target: np.ndarray, mask: np.ndarray, relevant: fl
 
 
 def _row_mean(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    check_finite(values, mask)
     return _ratio(np.where(mask > 0, values, 0).sum(axis=1), mask.sum(axis=1))
 
 

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 
+from metajax.data import Feature, interactions_from_frame
 from metajax.errors import ConfigError
 from metajax.evaluation.baselines import (
     Training,
@@ -21,6 +23,7 @@ from metajax.evaluation.baselines import (
     user_mean,
 )
 from metajax.evaluation.baselines.als import fit_items
+from metajax.evaluation.baselines.base import content_features
 from metajax.evaluation.baselines.bias import fit_biases
 from metajax.tasks import TaskSet
 
@@ -58,6 +61,23 @@ def tasks():
 def rows(tasks, task):
     real = tasks.support_mask[task] > 0
     return tasks.support_items[task][real], tasks.support_target[task][real].astype(float)
+
+
+def test_content_is_every_value_of_categories_and_bags():
+    """Numbers, users' features and empty cells are no content; a value twice in a bag counts once."""
+    ratings = pl.DataFrame({"user": [1, 1, 2], "item": [7, 8, 9], "target": [3.0, 4.0, 5.0]})
+    items = pl.DataFrame({
+        "item": [7, 8, 9], "rated": ["PG", None, "R"], "genres": [["a", "b"], ["b", "b"], []], "year": [1.0, 2.0, 3.0],
+    })  # fmt: skip
+    users = pl.DataFrame({"user": [1, 2], "job": ["x", "y"]})
+    features = (
+        Feature("rated", "item", "category"), Feature("genres", "item", "bag"), Feature("year", "item", "number"),
+        Feature("job", "user", "category"),
+    )  # fmt: skip
+    world = interactions_from_frame(ratings, users=users, items=items, features=features)
+    found = content_features(world).toarray()
+    row = {item: found[place].tolist() for place, item in enumerate(world.items["item"])}
+    assert row == {7: [1, 0, 1, 1], 8: [0, 0, 0, 1], 9: [0, 1, 0, 0]}
 
 
 def test_means(training, tasks):

@@ -21,6 +21,11 @@ KNOWN = {  # MAE, RMSE, nDCG@5, mean over the ten draws
     ("bias + content ridge", "both_cold"): (0.862, 1.079, 0.702),
     ("ALS fold-in", "user_cold"): (0.703, 0.897, 0.813),
 }
+SHOTS = (0, 1, 3, 5, 10, 20, None)
+KNOWN_SHOTS = {  # MAE at user_cold by support size, mean over draws 0 to 2
+    "bias": (0.777, 0.776, 0.766, 0.759, 0.749, 0.740, 0.735),
+    "ALS fold-in": (0.810, 0.794, 0.770, 0.758, 0.740, 0.722, 0.704),
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +54,19 @@ def test_baselines_come_out_at_the_known_numbers(data_root, request):
                 np.nanmean(metrics.ndcg(*judged, k=5)),
             )
             np.testing.assert_allclose(found, known, atol=0.005, err_msg=f"{baseline.name}, {scenario}")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_k_shot_curves_are_the_known_ones(data_root, request):
+    data_root("ml-1m")
+    split = request.getfixturevalue("split")
+    tasks = lay_out(split.scenarios["user_cold"], split.interactions)
+    tasks = tasks.take(np.flatnonzero(tasks.draw < 3))
+    training = training_of(split.interactions, split.train)
+    for baseline in (damped_bias(), als_fold_in()):
+        predict = baseline.fit(training)
+        means = [predict(tasks if k is None else tasks.k_shot(k)) for k in SHOTS]
+        clipped = [metrics.clip(one, split.interactions.scale) for one in means]
+        found = [metrics.mean_absolute_error(one, tasks.query_target, tasks.query_mask).mean() for one in clipped]
+        np.testing.assert_allclose(found, KNOWN_SHOTS[baseline.name], atol=0.005, err_msg=baseline.name)

@@ -7,11 +7,23 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtr
 
+from metajax.errors import TaskError, TrainingError
 from metajax.evaluation import catalogue, metrics
 
 MASK = np.array([[1.0, 1.0, 1.0, 0.0]])
 TARGET = np.array([[3.0, 5.0, 1.0, 5.0]])
 SCORES = np.array([[0.5, 0.2, 0.1, 9.0]])  # ranks the rows 0, 1, 2; the padding row must not count
+
+
+RANKING = (
+    (metrics.ndcg, {"k": 5}),
+    (metrics.precision, {"k": 5, "relevant": 4}),
+    (metrics.recall, {"k": 5, "relevant": 4}),
+    (metrics.hit_rate, {"k": 2, "relevant": 4}),
+    (metrics.reciprocal_rank, {"k": 5, "relevant": 4}),
+    (metrics.average_precision, {"k": 5, "relevant": 4}),
+    (metrics.auc, {"relevant": 4}),
+)
 
 
 def test_errors_by_hand():
@@ -64,9 +76,41 @@ def test_metrics_are_their_naive_loops(seed):
 
     expected = discounted(gains) / discounted(sorted(gains, reverse=True))
     assert metrics.ndcg(scores, target, mask, k=3)[0] == pytest.approx(expected)
-    if 0 < sum(good) < len(good):
-        pairs = [scores[0, a] > scores[0, b] for a in real for b in real if target[0, a] >= 4 > target[0, b]]
-        assert metrics.auc(scores, target, mask, relevant=4)[0] == pytest.approx(np.mean(pairs))
+    if any(good):
+        at = {"k": 3, "relevant": 4}
+        first = good.index(True)
+        hits = [np.mean(good[: place + 1]) for place in range(min(3, len(good))) if good[place]]
+        assert metrics.recall(scores, target, mask, **at)[0] == pytest.approx(sum(good[:3]) / sum(good))
+        assert metrics.hit_rate(scores, target, mask, **at)[0] == any(good[:3])
+        assert metrics.reciprocal_rank(scores, target, mask, **at)[0] == (1 / (1 + first) if first < 3 else 0)
+        average = metrics.average_precision(scores, target, mask, **at)[0]
+        assert average == pytest.approx(sum(hits) / min(3, sum(good)))
+
+
+@given(st.integers(0, 10_000))
+def test_auc_is_the_share_of_pairs_in_order(seed):
+    """Few levels of score, so that there are ties; padding, whose scores are above all, does not count."""
+    rng = np.random.default_rng(seed)
+    scores, target = rng.integers(0, 4, (1, 9)).astype(float), rng.integers(1, 6, (1, 9)).astype(float)
+    mask = (np.arange(9) < rng.integers(2, 10)).astype(float)[None]
+    scores[mask == 0] = 9
+    real = np.flatnonzero(mask[0])
+    pairs = [
+        np.sign(scores[0, a] - scores[0, b]) / 2 + 0.5 for a in real for b in real if target[0, a] >= 4 > target[0, b]
+    ]
+    expected = np.mean(pairs) if pairs else np.nan
+    np.testing.assert_allclose(metrics.auc(scores, target, mask, relevant=4)[0], expected)
+
+
+@given(st.integers(0, 10_000))
+def test_only_the_order_of_scores_counts_and_padding_does_not(seed):
+    rng = np.random.default_rng(seed)
+    scores, target = rng.integers(0, 4, (3, 8)).astype(float), rng.integers(1, 6, (3, 8)).astype(float)
+    mask = (np.arange(8) < np.array([[8], [5], [3]])).astype(float)
+    stretched = np.where(mask > 0, np.exp(3 * scores) - 7, rng.normal(size=scores.shape))
+    rubbish = np.where(mask > 0, target, 5)
+    for metric, rest in RANKING:
+        np.testing.assert_array_equal(metric(scores, target, mask, **rest), metric(stretched, rubbish, mask, **rest))
 
 
 @pytest.mark.parametrize("stored", ["best first", "worst first"])
@@ -76,14 +120,7 @@ def test_a_constant_predictor_gets_chance_whatever_the_storage_order(stored):
     target = np.sort(rng.integers(1, 6, (4000, 10)), axis=1).astype(float)
     target = target[:, ::-1] if stored == "best first" else target
     mask, constant, noise = np.ones(target.shape), np.full(target.shape, 3.0), rng.random(target.shape)
-    for metric, rest in (
-        (metrics.ndcg, {"k": 5}),
-        (metrics.precision, {"k": 5, "relevant": 4}),
-        (metrics.recall, {"k": 5, "relevant": 4}),
-        (metrics.reciprocal_rank, {"k": 5, "relevant": 4}),
-        (metrics.average_precision, {"k": 5, "relevant": 4}),
-        (metrics.auc, {"relevant": 4}),
-    ):
+    for metric, rest in RANKING:
         chance = np.nanmean(metric(noise, target, mask, **rest))
         assert np.nanmean(metric(constant, target, mask, **rest)) == pytest.approx(chance, abs=0.015)
     assert np.nanmean(metrics.auc(constant, target, mask, relevant=4)) == 0.5
@@ -144,3 +181,28 @@ def test_beyond_accuracy_by_hand():
     assert catalogue.popularity_lift(lists, counts) == pytest.approx((3 + 1 + 3 + 0) / 4 / (10 / 4))
     top = catalogue.top_lists(np.array([[0.1, 0.9, 0.5]]), np.array([[False, True, False]]), 2)
     assert top.tolist() == [[2, 0]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_not_finite_are_refused(value):
+    """Left out they would flatter, clipped they would be 5 stars, and as NaN they would lead the catalogue."""
+    broken = np.where(np.arange(4) == 1, value, SCORES)
+    for metric, rest in RANKING:
+        with pytest.raises(TrainingError, match="not finite in 1 of 1 tasks"):
+            metric(broken, TARGET, MASK, **rest)
+    for metric in (metrics.mean_absolute_error, metrics.mean_squared_error):
+        with pytest.raises(TrainingError, match="not finite in 1 of 1 tasks"):
+            metric(metrics.clip(broken, (1, 5)), TARGET, MASK)
+    with pytest.raises(TrainingError, match="not finite in 1 of 1 tasks"):
+        catalogue.catalogue_ranks(broken, np.array([[1]]), np.ones((1, 1)), np.zeros((1, 4), bool))
+
+
+def test_what_is_not_finite_in_padding_does_not_matter():
+    broken = np.where(MASK > 0, SCORES, np.nan)
+    for metric, rest in RANKING:
+        np.testing.assert_array_equal(metric(broken, TARGET, MASK, **rest), metric(SCORES, TARGET, MASK, **rest))
+
+
+def test_a_list_longer_than_what_is_left_is_refused():
+    with pytest.raises(TaskError, match="A user has 1 items that are not excluded but the list is of 2"):
+        catalogue.top_lists(np.zeros((1, 3)), np.array([[True, False, True]]), 2)
