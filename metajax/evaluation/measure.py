@@ -103,7 +103,8 @@ def measure_catalogue(scores: np.ndarray, tasks: TaskSet, setting: Setting) -> d
     """
     relevant = (tasks.query_target >= setting.config.relevant) & (tasks.query_mask > 0)
     in_query = np.zeros(scores.shape, bool)
-    np.put_along_axis(in_query, tasks.query_items, True, axis=1)
+    rows, columns = np.nonzero(tasks.query_mask > 0)  # padding holds item 0, which is not in the query
+    in_query[rows, tasks.query_items[rows, columns]] = True
     excluded = (setting.rated(tasks.user) | (setting.num_ratings == 0)) & ~in_query
     ranks = catalogue.catalogue_ranks(scores, tasks.query_items, relevant, excluded)
     values = {"catalogue_mrr": catalogue.reciprocal_rank_from_ranks(ranks)}
