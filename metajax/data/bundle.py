@@ -38,4 +38,6 @@ def bundle(data: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m metajax.data.bundle FOLDER, which holds ml-latest-small and ml-1m")
     bundle(Path(sys.argv[1]), Path(str(files("metajax.data").joinpath("bundled"))))

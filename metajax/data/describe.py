@@ -25,7 +25,7 @@ class Description:
         density: ratings over users times items.
         targets: target -> how many.
         lengths: (fewest, most) rows -> how many users have that many.
-        time_range: dates of the first and last rating, or None.
+        time_range: dates of the first and last rating, or None; where the calendar ends before, the numbers.
         features: (side, name, kind, how many distinct values; of numbers and vectors, how many are known).
         rejected: reason -> how many rows.
     """
@@ -103,8 +103,15 @@ def _time_range(ratings: pl.DataFrame) -> tuple[str, str] | None:
     if "timestamp" not in ratings.columns:
         return None
     times = ratings["timestamp"].min(), ratings["timestamp"].max()
-    first, last = (datetime.fromtimestamp(time, UTC).date().isoformat() for time in times)  # pyright: ignore[reportArgumentType]
-    return first, last
+    return _date(int(times[0])), _date(int(times[1]))  # pyright: ignore[reportArgumentType]
+
+
+def _date(seconds: int) -> str:
+    """Return the ISO date, or, for what no date can be (milliseconds, mostly), the number itself."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
 
 
 def _values(interactions: Interactions, side: str, name: str, kind: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import polars as pl
+from narwhals.exceptions import DuplicateError
 
 from metajax.data.columns import Feature, Side
 from metajax.data.validation import Quarantine, as_ids, reject, require_columns, validate
@@ -102,8 +103,9 @@ def interactions_from_frame(
 
     Raises:
         DataError: for a missing column, an empty frame, no rating that is valid, a feature whose column is not of its
-            kind, or (if `strict`) any rejected row.
+            kind, is declared twice or is called user or item, or (if `strict`) any rejected row.
     """
+    _check_names(features)
     renamed = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain}
     clean, quarantine = validate(as_polars(ratings), {k: v for k, v in renamed.items() if v}, scale=scale)
     if clean.is_empty():
@@ -117,11 +119,20 @@ def interactions_from_frame(
     return Interactions(clean, user_table, item_table, tuple(features), name, (low, high), quarantine)
 
 
+def _check_names(features: Sequence[Feature]) -> None:
+    names = [(feature.of, feature.name) for feature in features]
+    for side, name in names:
+        if name in ("user", "item"):
+            raise DataError(f"A feature of {side}s is called {name!r}, which is the column of {name} ids. Rename it.")
+        if names.count((side, name)) > 1:
+            raise DataError(f"The feature {name!r} of {side}s is declared twice. Leave one out.")
+
+
 def as_polars(frame: Any) -> pl.DataFrame:
     """Turn a polars, pandas or pyarrow frame into a polars one; columns of mixed Python objects become text.
 
     Raises:
-        DataError: for anything else.
+        DataError: for anything else, and for columns whose names are not distinct texts.
     """
     try:
         native = nw.from_native(frame, eager_only=True)
@@ -130,14 +141,23 @@ def as_polars(frame: Any) -> pl.DataFrame:
             f"Got a {type(frame).__name__} where a polars, pandas or pyarrow frame is wanted. "
             "Read files with metajax.data.load."
         ) from error
+    except DuplicateError as error:
+        told = " ".join(str(error).split())
+        raise DataError(f"Two columns of the frame have one name: {told}. Rename one.") from error
+    if strange := [name for name in native.columns if not isinstance(name, str)]:
+        raise DataError(f"The frame has a column called {strange[0]!r}; a name is a text. Rename its columns.")
     objects = [name for name, dtype in native.schema.items() if dtype == nw.Object]
     rest = pl.DataFrame(native.drop(objects).to_polars())
-    return rest.with_columns(_series(name, native[name].to_list()) for name in objects).select(native.columns)
+    return rest.with_columns(_series(native[name]) for name in objects).select(native.columns)
 
 
-def _series(name: str, values: list[Any]) -> pl.Series:
-    """Make a column of Python objects: typed if they agree, else text; None and NaN are null."""
-    known = [None if one is None or (isinstance(one, float) and one != one) else one for one in values]
+def _series(objects: nw.Series) -> pl.Series:
+    """Make a column of Python objects: typed if they agree, else text; None, NaN and pandas' NA are null."""
+    name, missing = objects.name, objects.is_null().to_list()
+    known = [
+        None if null or (isinstance(one, float) and one != one) else one
+        for one, null in zip(objects.to_list(), missing, strict=True)
+    ]
     try:
         column = pl.Series(name, known, strict=True)
     except (TypeError, pl.exceptions.PolarsError):
@@ -166,7 +186,7 @@ def _table(
         .when(~key.is_first_distinct())
         .then(pl.lit(f"table of {side}s: repeated id"))
     ).to_series()
-    table = raw.select(key, pl.exclude(column, side)).filter(reason.is_null())
+    table = raw.select(key, pl.exclude(column, "user", "item")).filter(reason.is_null())
     unknown = pl.DataFrame({side: ids.unique()}).join(table, on=side, how="anti")
     return pl.concat([table, unknown], how="diagonal").sort(side), reject(raw, reason)
 

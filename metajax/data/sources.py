@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -226,15 +227,17 @@ def _unzip(archive: Path, folder: Path) -> None:
     """Extract the plain files of the archive's one folder; names that point elsewhere are not followed."""
     try:
         with zipfile.ZipFile(archive) as bundle:
+            if (size := sum(entry.file_size for entry in bundle.infolist())) > MOST_BYTES:
+                raise DataError(
+                    f"What was fetched unpacks to {size:,} bytes; more than {MOST_BYTES:,} are not expected."
+                )
             for entry in bundle.infolist():
                 name = Path(entry.filename).name
                 if not entry.is_dir() and len(Path(entry.filename).parts) == 2 and name != "..":
-                    if entry.file_size > MOST_BYTES:
-                        raise DataError(f"{entry.filename} in {archive.name} is larger than {MOST_BYTES:,} bytes.")
                     with bundle.open(entry) as packed, (folder / name).open("wb") as file:
                         shutil.copyfileobj(packed, file)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"What was fetched is not a zip file: {error}. Try again later.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"What was fetched is not a zip file, or a damaged one: {error}. Try again later.") from error
 
 
 def _check(source: Source, folder: Path) -> None:

@@ -1,5 +1,8 @@
 """What ships inside the package is what its script makes of the publishers' files."""
 
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 
@@ -20,3 +23,8 @@ def test_the_bundled_files_are_those_that_the_script_makes(data_root, tmp_path):
         assert made.equals(pl.read_csv(root / "ml-latest-small" / f"{name}.csv").cast(made.schema))
     assert (tmp_path / "ml-latest-small" / "README.txt").read_bytes() == (shipped / "README.txt").read_bytes()
     assert (tmp_path / "melu_cold_users.txt").read_bytes() == (shipped.parent / "melu_cold_users.txt").read_bytes()
+
+
+def test_the_script_tells_what_it_wants():
+    done = subprocess.run([sys.executable, "-m", "metajax.data.bundle"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.split(",")[0]) == (1, "usage: python -m metajax.data.bundle FOLDER")

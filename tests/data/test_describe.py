@@ -1,6 +1,7 @@
 from io import StringIO
 
 import polars as pl
+import pytest
 from rich.console import Console
 
 from metajax.data import Feature, describe, interactions_from_frame
@@ -38,6 +39,13 @@ def test_many_targets_are_binned():
     assert list(made.targets) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
     assert list(made.targets.values()) == [10] * 9 + [11]
     assert made.time_range is None
+
+
+@pytest.mark.parametrize("time", [1_700_000_000_000, 10**17, -(10**12)])
+def test_a_time_beyond_the_calendar_is_shown_as_it_is(time):
+    ratings = pl.DataFrame({"user": [1, 1], "item": [1, 2], "target": [1, 2], "when": [0, time]})
+    made = describe(interactions_from_frame(ratings, timestamp="when"))
+    assert set(made.time_range or ()) == {"1970-01-01", str(time)}
 
 
 def test_the_terminal_shows_all_of_it():

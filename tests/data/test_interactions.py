@@ -145,3 +145,48 @@ def test_positions_of_an_unknown_id_are_refused():
         positions_of(pl.Series("user", [1, 9]), pl.Series("user", [1, 2]))
     with pytest.raises(DataError, match="user 'x' is not in the table of users"):
         positions_of(pl.Series("user", ["1", "x"]), pl.Series("user", [1, 2]))
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, lambda rows, columns: pa.table(list(zip(*rows, strict=True)), columns)])
+def test_two_columns_of_one_name_are_told(make):
+    with pytest.raises(DataError, match=r"Two columns of the frame have one name: .*'user' 2 times. Rename one"):
+        interactions_from_frame(make([[1, 2, 3, 4]], columns=["user", "user", "item", "target"]))
+
+
+@pytest.mark.parametrize("name", [0, ("user", "id")])
+def test_columns_without_a_text_for_a_name_are_told(name):
+    with pytest.raises(DataError, match=r"The frame has a column called .*; a name is a text"):
+        interactions_from_frame(pd.DataFrame({name: [1]}))
+
+
+def test_what_pandas_calls_missing_is_no_id():
+    frame = pd.DataFrame({"user": np.array([pd.NA, pd.NaT, "x"], object), "item": [1, 2, 3], "target": [1, 2, 3]})
+    interactions = interactions_from_frame(frame)
+    assert interactions.ratings["user"].to_list() == ["x"]
+    assert interactions.quarantine.counts() == {"no user id": 2}
+
+
+@pytest.mark.parametrize("name", ["user", "item"])
+def test_a_feature_may_not_take_the_name_of_ids(name):
+    items = pl.DataFrame({"movie": ["a", "b"], name: [1, 2]})
+    with pytest.raises(DataError, match=f"A feature of items is called '{name}', which is the column of {name} ids"):
+        interactions_from_frame(
+            pl.DataFrame(RATINGS).rename({"item": "movie"}),
+            item="movie",
+            items=items,
+            features=[Feature(name, "item", "number")],
+        )
+
+
+def test_a_feature_is_declared_once_a_side():
+    about, items = Feature("age", "item", "number"), pl.DataFrame({"item": ["a", "b"], "age": [1, 2]})
+    users = pl.DataFrame({"user": [1, 2], "age": [3, 4]})
+    both = [about, Feature("age", "user", "number")]
+    assert interactions_from_frame(pl.DataFrame(RATINGS), items=items, users=users, features=both).features == (*both,)
+    with pytest.raises(DataError, match="The feature 'age' of items is declared twice"):
+        interactions_from_frame(pl.DataFrame(RATINGS), items=items, features=[about, about])
+
+
+def test_a_table_of_items_with_a_column_of_users_can_be_transposed():
+    items = pl.DataFrame({"item": ["a", "b"], "user": ["uploader", None]})
+    assert interactions_from_frame(pl.DataFrame(RATINGS), items=items).transpose().users.columns == ["user"]

@@ -93,14 +93,26 @@ def test_what_is_no_zip_file_is_told(tiny):
         sources.fetch("tiny")
 
 
-@pytest.mark.parametrize("limit", [20, 300])
-def test_more_than_is_expected_is_not_read(tiny, monkeypatch, limit):
-    """Neither a large archive, nor a small one of a large file."""
-    pack(tiny, {"tiny/ratings.csv": "0" * 100_000})
-    assert 20 < tiny.stat().st_size < 300
-    monkeypatch.setattr(sources, "MOST_BYTES", limit)
-    with pytest.raises(DataError, match=f"is larger than {limit} bytes"):
+def test_a_damaged_zip_file_is_told(tiny):
+    pack(tiny, {"tiny/ratings.csv": RATINGS * 99})
+    damaged = bytearray(tiny.read_bytes())
+    damaged[50:60] = bytes(10)
+    tiny.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"What was fetched is not a zip file, or a damaged one: .*Try again later"):
         sources.fetch("tiny")
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"), [(20, "is larger than 20 bytes"), (90_000, "unpacks to 100,000 bytes; more than 90,000")]
+)
+def test_more_than_is_expected_is_not_read(tiny, monkeypatch, limit, message):
+    """Neither a large archive, nor a small one of files that are large together."""
+    pack(tiny, {"tiny/ratings.csv": "0" * 50_000, "tiny/more.csv": "0" * 50_000})
+    assert 20 < tiny.stat().st_size < 1000
+    monkeypatch.setattr(sources, "MOST_BYTES", limit)
+    with pytest.raises(DataError, match=message):
+        sources.fetch("tiny")
+    assert list(sources.cache_folder().iterdir()) == []
 
 
 def test_a_publisher_who_does_not_answer_is_told_with_the_way_around(tiny, monkeypatch):
