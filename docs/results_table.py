@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metajax.evaluation.report import Report, read_report
 from metajax.evaluation.summary import Estimate
+from metajax.evaluation.wording import number, outcome
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -30,9 +31,12 @@ def _table(data: str, protocol: str, scenario: str, reports: dict[str, Report]) 
     rows = []
     for name, report in reports.items():
         learners = {one.method for one in _full(report, scenario) if one.kind == "learner"}
-        rows += [(method, _cells(report, scenario, method), f"`{name}`") for method in sorted(learners)]
+        rows += [
+            (method, [*_cells(report, scenario, method), _verdict(report, scenario, method)], f"`{name}`")
+            for method in sorted(learners)
+        ]
     baselines = dict.fromkeys(one.method for one in _full(first, scenario) if one.kind == "baseline")
-    rows += [(method, _cells(first, scenario, method), "baseline") for method in baselines]
+    rows += [(method, [*_cells(first, scenario, method), ""], "baseline") for method in baselines]
     rows.sort(key=lambda row: row[1][0] or "9")
     users = next(one.users for one in _full(first, scenario))
     seeds = len(first.summary.seeds)
@@ -41,8 +45,8 @@ def _table(data: str, protocol: str, scenario: str, reports: dict[str, Report]) 
         f"{seeds} training seed{'s' * (seeds > 1)}, full support; 95 % intervals over users. "
         f"Reference baseline (chosen on validation users): {reference}.",
         "",
-        "| method | " + " | ".join(METRICS.values()) + " | report |",
-        "|---|" + "---|" * (len(METRICS) + 1),
+        "| method | " + " | ".join(METRICS.values()) + " | MAE against the reference | report |",
+        "|---|" + "---|" * (len(METRICS) + 2),
         *(f"| {method} | {' | '.join(cells)} | {source} |" for method, cells, source in rows),
         "",
     ]
@@ -59,6 +63,15 @@ def _cells(report: Report, scenario: str, method: str) -> list[str]:
         f"{found[name].value:.3f} [{found[name].low:.3f}, {found[name].high:.3f}]" if name in found else ""
         for name in METRICS
     ]
+
+
+def _verdict(report: Report, scenario: str, method: str) -> str:
+    """Say whether a learner won or lost, by the corrected paired test of its report."""
+    for one in report.summary.comparisons:
+        if (one.scenario, one.method, one.metric, one.k) == (scenario, method, "mae", None):
+            said = outcome(one.difference, one.p_holm, -1)
+            return f"{said} by {number(abs(one.difference))}" if said in ("better", "worse") else said
+    return ""
 
 
 def main() -> None:
