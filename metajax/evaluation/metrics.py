@@ -177,7 +177,7 @@ def check_finite(values: np.ndarray, mask: np.ndarray) -> None:
     bad = (~np.isfinite(values) & (mask > 0)).any(axis=1)
     if bad.any():
         raise TrainingError(
-            f"Predictions are not finite in {bad.sum()} of {len(bad)} tasks, and figures of the others alone would "
+            f"Predictions are not finite in {bad.sum()} of {len(values)} tasks, and figures of the others alone would "
             "flatter. Lower the step sizes (inner and outer), or evaluate an earlier checkpoint."
         )
 
