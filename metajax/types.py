@@ -4,7 +4,7 @@ Everything here is written for ONE task; `vmap`, chunking and sharding belong to
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, Float
@@ -75,8 +75,8 @@ class Model(NamedTuple):
 class Learner(NamedTuple):
     """A meta-learning algorithm, as six pure functions and a label per parameter.
 
-    `adapt` chains: adapting to A and then to B is the streaming update. An empty support leaves `begin`
-    unchanged, bit for bit, and padding rows change nothing.
+    An empty support leaves `begin` unchanged, bit for bit, and padding rows change nothing. What adapting to A and
+    then to B means is told by `streaming`.
 
     Attributes:
         init: key -> meta_params. The key is consumed.
@@ -87,6 +87,8 @@ class Learner(NamedTuple):
         loss: (meta_params, task, key, progress) -> (scalar, metrics): one task's share of the outer
             objective. `task` holds raw items; `progress` in [0, 1] drives schedules; the key is consumed.
         labels: meta_params -> a label per leaf: which optax transformation moves it, "learn" by default.
+        streaming: adapting to A and then to B is "exact" (adapting to A and B together), "continued" (the descent goes
+            on from A: another state, but one that makes sense), or must be done "anew" from all ratings by the caller.
     """
 
     init: Callable[[Key], PyTree]
@@ -96,6 +98,7 @@ class Learner(NamedTuple):
     predict: Callable[[PyTree, PyTree, PyTree], Prediction]
     loss: Callable[[PyTree, Task, Key, jax.Array], tuple[jax.Array, Metrics]]
     labels: Callable[[PyTree], PyTree]
+    streaming: Literal["exact", "continued", "anew"] = "continued"
 
 
 def learn_everything(meta_params: PyTree) -> PyTree:

@@ -99,4 +99,4 @@ def ridge(
         state = adapt(meta_params, begin(meta_params, task.user), task.support)
         return outer.value(mean(meta_params, state, task.query.items), task.query.target, task.query.mask), {}
 
-    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything)
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")

@@ -1,4 +1,4 @@
-"""Choices of learner: how a user is adapted to, and how that is learned."""
+"""Choices of learner: adaptation by gradient steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from metajax import learners
 from metajax.data.columns import Column
 from metajax.losses import Loss
-from metajax.models import item_width
 from metajax.types import Learner, Model
 
 
@@ -75,21 +74,6 @@ class Melu:
         """Make the learner."""
         del columns
         return learners.melu(model, loss, inner_steps=self.inner_steps, inner_step_size=self.inner_step_size)
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """A ridge regression per user on the item vectors, on top of the model's own prediction; closed form."""
-
-    penalty: float = 4.0
-    """Initial penalty of the item vector's weights; learned."""
-    bias_penalty: float = 3.0
-    """Initial penalty of the user's bias; learned."""
-
-    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
-        """Make the learner."""
-        width = item_width(model, columns)
-        return learners.ridge(model, loss, item_width=width, penalty=self.penalty, bias_penalty=self.bias_penalty)
 
 
 @dataclass(frozen=True)

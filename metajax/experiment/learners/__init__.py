@@ -1,0 +1,7 @@
+"""Choices of learner: how a user is adapted to, and how that is learned."""
+
+from metajax.experiment.learners.closed_form import Ridge as Ridge
+from metajax.experiment.learners.gradient import Anil as Anil
+from metajax.experiment.learners.gradient import Joint as Joint
+from metajax.experiment.learners.gradient import Maml as Maml
+from metajax.experiment.learners.gradient import Melu as Melu
