@@ -18,3 +18,7 @@ LEARNERS = {
 
 ADAPTS = [name for name in LEARNERS if name != "joint"]
 EXACT_STREAM = ["ridge"]
+ADAPTS_ON_QUERY = []
+"""Learners whose outer loss adapts on the query's ratings too, by their paper."""
+SURROGATE = ["fomaml"]
+"""Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""
