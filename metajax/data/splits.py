@@ -17,7 +17,7 @@ from metajax.data.interactions import Interactions
 from metajax.errors import ConfigError, DataError, LeakError
 
 MELU_FIRST_COLD_YEAR = 1998
-Arrangement = Literal["hash", "time"]
+Arrangement = Literal["hash", "time", "oldest_first"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Scenario:
         query_rows: rows at the end of the order that are the query; None: all that `support_rows` leaves.
         support_rows: most rows of the support.
         draws: how many orders are drawn.
-        arrangement: "hash": the order is drawn (see protocols); "time": the support is what came before `time`.
+        arrangement: "hash": the order is drawn (see protocols); "time": the support is what came before `time`;
+            "oldest_first": the order is that of time, in one draw.
         time: for "time", seconds; rows at or after it are the query.
     """
 
@@ -112,7 +113,7 @@ class Split:
             tested = tested.filter(pl.col("timestamp") >= scenario.time)
         for place, rows in seen.items():
             _refuse(rows.join(tested, on=["user", "item"], how="semi"), f"a rating of {name} is in {place}")
-        if name in ("user_cold", "both_cold"):
+        if name in ("user_cold", "both_cold", "warm_up"):
             _refuse(_not_of(tested, self.cold_users), f"a user of {name} is not among the cold users")
             _refuse(
                 _of(tested, self.validation.ratings["user"].unique()), f"a validation user is a test user of {name}"

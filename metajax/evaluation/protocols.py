@@ -23,6 +23,9 @@ SENTENCES = {
     "the query is the last 10 of each draw's order.",
     "temporal": "The support is what a user rated before a point in time, the query what came at or after it. All "
     "training rows are before it.",
+    "warm_up": "Tasks are items, their rows the users who rated them; old items, those of many ratings, train. A new "
+    "item's first three batches of ratings are the support, all later ones the query. Cold, a, b and c are a support "
+    "of no, one, two and three batches; three are the full support.",
 }
 
 
@@ -45,14 +48,20 @@ def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:
     user, item, target = interactions.positions(rows)
     if scenario.arrangement == "time":
         return _by_time(scenario, rows, user, item, target)
-    names = [f"{one}:{other}" for one, other in zip(rows["user"], rows["item"], strict=True)]
     tasks = []
     for draw in range(scenario.draws):
-        digest = np.array([sha256(f"{draw}:{name}".encode()).hexdigest() for name in names], "S64")
-        order = np.lexsort((digest, user))
+        order = np.lexsort((*_within(scenario, rows, draw), user))
         bounds = np.flatnonzero(np.diff(user[order])) + 1
         tasks += [(draw, *_cut(scenario, one)) for one in np.split(order, bounds)]
     return _pad(scenario.name, tasks, user, item, target)
+
+
+def _within(scenario: Scenario, rows: pl.DataFrame, draw: int) -> tuple[np.ndarray, ...]:
+    """Return `[rows]` keys that order the rows of one user, the most important last, as for `np.lexsort`."""
+    if scenario.arrangement == "oldest_first":
+        return rows["item"].rank("dense").to_numpy(), rows["timestamp"].to_numpy()
+    names = zip(rows["user"], rows["item"], strict=True)
+    return (np.array([sha256(f"{draw}:{one}:{other}".encode()).hexdigest() for one, other in names], "S64"),)
 
 
 def _cut(scenario: Scenario, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from metajax.experiment.data import MeluSplit as MeluSplit
 from metajax.experiment.data import TanpSplit as TanpSplit
 from metajax.experiment.data import Temporal as Temporal
 from metajax.experiment.data import UserCold as UserCold
+from metajax.experiment.data import WarmUp as WarmUp
 from metajax.experiment.experiment import Experiment as Experiment
 from metajax.experiment.experiment import load_experiment as load_experiment
 from metajax.experiment.experiment import override as override

@@ -61,9 +61,9 @@ def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, lev
 
 def assemble(experiment: Experiment) -> Assembly:
     """Read the data, split them, prove that nothing leaks, encode, and build the learner."""
-    interactions = experiment.data.load()
-    split = experiment.split.build(interactions)
+    split = experiment.split.build(experiment.data.load())
     split.check()
+    interactions = split.interactions  # transposed where tasks are about items
     rows = split.meta_train()
     encoding = fit_encoding(
         interactions,

@@ -1,9 +1,11 @@
 """Choices about data: where ratings come from, and how they are split."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
+from metajax.data.warm_up import warm_up
 
 
 @dataclass(frozen=True)
@@ -115,3 +117,30 @@ class Temporal:
     def build(self, interactions: Interactions) -> Split:
         """Make the split."""
         return splits.temporal(interactions, quantile=self.quantile)
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Tasks are items: old ones train, new ones are warmed up by three batches of ratings.
+
+    Users and items swap their roles for all other choices too: "user" of `data.identity` is then the item.
+    """
+
+    old_rows: int = 300
+    """Items with this many ratings are old; lower it for small data."""
+    min_rows: int = 80
+    """Items with fewer ratings than this are left out."""
+    batch_rows: int = 20
+    """Ratings of a batch; `evaluation.shots` of 0, one and two batches then show the phases."""
+    order: Literal["time", "hash"] = "time"
+    """"time": the first batch holds the oldest ratings; "hash": five draws."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return warm_up(
+            interactions,
+            old_rows=self.old_rows,
+            min_rows=self.min_rows,
+            batch_rows=self.batch_rows,
+            order=self.order,
+        )
