@@ -15,6 +15,7 @@ from metajax.experiment.experiment import override as override
 from metajax.experiment.learners import Anil as Anil
 from metajax.experiment.learners import Joint as Joint
 from metajax.experiment.learners import Maml as Maml
+from metajax.experiment.learners import Mamo as Mamo
 from metajax.experiment.learners import Melu as Melu
 from metajax.experiment.learners import Ridge as Ridge
 from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy

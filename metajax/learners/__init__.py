@@ -4,6 +4,7 @@ from metajax.learners.flows import first_order as first_order
 from metajax.learners.flows import full as full
 from metajax.learners.gradient import GradientState as GradientState
 from metajax.learners.gradient import gradient_learner as gradient_learner
+from metajax.learners.mamo import mamo as mamo
 from metajax.learners.objectives import last_step as last_step
 from metajax.learners.objectives import without_adaptation as without_adaptation
 from metajax.learners.presets import anil as anil

@@ -9,6 +9,7 @@ from metajax.models.deepfm import deepfm as deepfm
 from metajax.models.embeddings import ColumnEmbeddings as ColumnEmbeddings
 from metajax.models.embeddings import example as example
 from metajax.models.embeddings import item_width as item_width
+from metajax.models.embeddings import user_width as user_width
 from metajax.models.factorization_machine import factorization_machine as factorization_machine
 from metajax.models.linear import linear as linear
 from metajax.models.matrix_factorization import matrix_factorization as matrix_factorization

@@ -152,6 +152,14 @@ def item_width(model: Model, columns: Sequence[Column]) -> int:
     return shapes.shape[-1]
 
 
+def user_width(model: Model, columns: Sequence[Column]) -> int:
+    """Return the length of the model's user vector; nothing is computed."""
+    shapes = jax.eval_shape(
+        lambda key: model.embed_user(model.init(key)["user"], example(columns, "user")), jax.random.key(0)
+    )
+    return shapes.shape[-1]
+
+
 def _kind(column: Column, project_numbers: bool) -> str:
     if column.kind == "number" and project_numbers:
         return "projected number"

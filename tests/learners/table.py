@@ -2,7 +2,7 @@
 
 from learners.worlds import linear_model
 
-from metajax.learners import anil, joint, maml, melu, ridge
+from metajax.learners import anil, joint, maml, mamo, melu, paths, ridge
 from metajax.losses import squared_error
 
 LEARNERS = {
@@ -11,6 +11,14 @@ LEARNERS = {
     "maml_learned_step": lambda: maml(linear_model(), squared_error(), inner_step_size=0.05, learn_step_size=True),
     "anil": lambda: anil(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "melu": lambda: melu(linear_model(), squared_error(), inner_step_size=0.05),
+    "mamo": lambda: mamo(
+        linear_model(),
+        squared_error(),
+        user_width=3,
+        task_matrix=paths("head/kernel"),
+        inner_steps=2,
+        inner_step_size=0.05,
+    ),
     "ridge": lambda: ridge(linear_model(), item_width=3),
     "joint": lambda: joint(linear_model(), squared_error()),
     "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
@@ -20,5 +28,5 @@ ADAPTS = [name for name in LEARNERS if name != "joint"]
 EXACT_STREAM = ["ridge"]
 ADAPTS_ON_QUERY = []
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
-SURROGATE = ["fomaml"]
+SURROGATE = ["fomaml", "mamo"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

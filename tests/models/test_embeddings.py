@@ -8,7 +8,7 @@ from models.columns import ITEM, KINDS, USER, encoded
 
 from metajax.data.columns import Column
 from metajax.errors import ConfigError
-from metajax.models import ColumnEmbeddings, example, item_width, lift, two_tower
+from metajax.models import ColumnEmbeddings, example, item_width, lift, two_tower, user_width
 from metajax.models.embeddings import side
 
 
@@ -107,5 +107,7 @@ def test_example_shows_the_shapes(columns):
             assert (column.dtype, column.ndim) == (real[name].dtype, real[name].ndim)
 
 
-def test_item_width_reads_the_model():
-    assert item_width(two_tower(KINDS["all"], embedding_dim=3), KINDS["all"]) == 13
+def test_widths_read_the_model():
+    model = two_tower(KINDS["all"], embedding_dim=3)
+    assert item_width(model, KINDS["all"]) == 13
+    assert user_width(model, KINDS["all"]) == 13

@@ -5,3 +5,4 @@ from metajax.experiment.learners.gradient import Anil as Anil
 from metajax.experiment.learners.gradient import Joint as Joint
 from metajax.experiment.learners.gradient import Maml as Maml
 from metajax.experiment.learners.gradient import Melu as Melu
+from metajax.experiment.learners.memory import Mamo as Mamo
