@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from metajax.errors import DataError
+from metajax.errors import ConfigError, DataError
 from metajax.experiment.artifact import Artifact, read_artifact
 from metajax.experiment.experiment import Experiment
 from metajax.types import Examples, PyTree
@@ -70,9 +70,12 @@ class Recommender:
             user: what is known about the person, by feature name; unknown by default.
 
         Raises:
-            DataError: for an item that is not in the catalogue (with near matches), or a rating off the scale.
+            DataError: for an item that is not in the catalogue (with near matches) or is rated twice (by id and by
+                title), or a rating off the scale.
         """
-        positions = np.array([self.position(item) for item in ratings], np.int32)
+        found = {item: self.position(item) for item in ratings}
+        _refuse_twice(found)
+        positions = np.array(list(found.values()), np.int32)
         target = np.array([self._checked(item, rating) for item, rating in ratings.items()], np.float32)
         known = pl.DataFrame({name: [value] for name, value in (user or {}).items()} or {"user": ["new"]})
         features = self.artifact.encoding.encode_users(known)
@@ -140,7 +143,12 @@ class AdaptedUser:
             n: most items to return.
             exclude_seen: leave out what the person has rated.
             min_ratings: leave out items that fewer training users rated; 0 ranks also those that none has.
+
+        Raises:
+            ConfigError: if `n` is less than 1.
         """
+        if n < 1:
+            raise ConfigError(f"A list of recommendations has 1 item or more, got n = {n}.")
         artifact = self.recommender.artifact
         raw = self.recommender.raw_scores(self.state)
         allowed = artifact.num_ratings >= min_ratings
@@ -157,6 +165,15 @@ class AdaptedUser:
         artifact = self.recommender.artifact
         title = artifact.titles[position] if artifact.titles else None
         return Recommendation(artifact.item_ids[position], title, float(np.clip(raw[position], *artifact.scale)))
+
+
+def _refuse_twice(positions: Mapping[Any, int]) -> None:
+    """Raise if two names are of one item: counted twice, its rating would weigh double."""
+    named: dict[int, Any] = {}
+    for item, position in positions.items():
+        if position in named:
+            raise DataError(f"{named[position]!r} and {item!r} are the same item, rated twice. Keep one of them.")
+        named[position] = item
 
 
 def artifact_folder(run: Path) -> Path:

@@ -26,6 +26,7 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         top: int = 10,
         min_ratings: int = 5,
         include_seen: bool = False,
+        experiment: Path | None = None,
     ) -> None:
         """Adapt to a few ratings and print what to recommend.
 
@@ -36,15 +37,18 @@ def recommend_verb(arguments: Sequence[str]) -> None:
             top: Length of the list.
             min_ratings: Leave out items that fewer training users rated.
             include_seen: Recommend rated items too.
+            experiment: The experiment file, needed only where it brings parts of its own.
         """
         from rich.console import Console
 
+        from metajax.experiment import load_experiment
         from metajax.recommender import Recommender
 
         use_compilation_cache()
         ratings = {item: _number(value, item) for item, value in (_pair(one, "ITEM=RATING") for one in rate)}
         user = dict(_pair(one, "FEATURE=VALUE") for one in about)
-        adapted = Recommender.load(run).adapt(ratings, user=user)
+        own = load_experiment(experiment) if experiment else None
+        adapted = Recommender.load(run, experiment=own).adapt(ratings, user=user)
         found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
         Console().print(recommendation_table(found))
 
@@ -55,17 +59,20 @@ def export_verb(arguments: Sequence[str]) -> None:
     """Write a run's artifact elsewhere."""
     import tyro
 
-    def export(run: Path, folder: Path, /) -> None:
+    def export(run: Path, folder: Path, /, *, experiment: Path | None = None) -> None:
         """Check a run's artifact and copy it: safetensors, JSON with hashes, id maps, metrics and a model card.
 
         Args:
             run: Folder of a run, or of one of its seeds.
             folder: Where the artifact goes; an artifact that is there is replaced.
+            experiment: The experiment file, needed only where it brings parts of its own.
         """
+        from metajax.experiment import load_experiment
         from metajax.experiment.artifact import read_artifact, write_artifact
         from metajax.recommender import artifact_folder
 
-        write_artifact(read_artifact(artifact_folder(run)), folder)
+        own = load_experiment(experiment) if experiment else None
+        write_artifact(read_artifact(artifact_folder(run), experiment=own), folder)
         print(f"Exported to {folder}. Look at it with: metajax inspect {folder}")
 
     tyro.cli(export, prog="metajax export", args=list(arguments))

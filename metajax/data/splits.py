@@ -67,6 +67,7 @@ class Split:
         cold_users: users that training must not know.
         cold_items: items that training must not know.
         time: no training row may be at or after it, or None.
+        holds_out_items: `meta_train` leaves out the rows of `validation_items` too.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Split:
     cold_users: pl.Series
     cold_items: pl.Series
     time: int | None = None
+    holds_out_items: bool = False
 
     def __post_init__(self) -> None:
         if self.train.is_empty():
@@ -86,10 +88,23 @@ class Split:
             )
 
     def meta_train(self) -> pl.DataFrame:
-        """Return the training rows without those of validation users."""
-        return self.train.join(
-            self.validation.ratings.select("user").unique(), on="user", how="anti", maintain_order="left"
-        )
+        """Return the training rows without those of validation users and, if they are held out, validation items."""
+        rows = _not_of(self.train, self.validation.ratings["user"].unique())
+        return _not_of_items(rows, self._hidden_items()) if self.holds_out_items else rows
+
+    def held_out(self) -> "Split":
+        """Hold validation items out of `meta_train` as well, for what is selected for cold items."""
+        return replace(self, holds_out_items=True)
+
+    @property
+    def validation_items(self) -> Scenario:
+        """Tasks of training users on a fifth of the training items, the first by the hash of "validation-item:<id>"."""
+        rows = _of_items(self.train, self._hidden_items())
+        return replace(self.validation, name="validation_items", ratings=rows, draws=min(2, self.validation.draws))
+
+    def _hidden_items(self) -> pl.Series:
+        order = hash_order(self.train["item"], "validation-item")
+        return order.head(len(order) // 5)
 
     def check(self) -> None:
         """Prove that nothing of a test state is in training.

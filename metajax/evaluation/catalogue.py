@@ -1,6 +1,7 @@
 """The catalogue regime: every item that the user has not rated is ranked, with no sampled negatives."""
 
 import numpy as np
+from scipy.stats import rankdata
 
 from metajax.errors import TaskError
 from metajax.evaluation.metrics import check_finite
@@ -98,9 +99,45 @@ def gini_of_exposure(lists: np.ndarray, num_items: int) -> float:
     return float(2 * (ranks * counts).sum() / (num_items * counts.sum()) - (num_items + 1) / num_items)
 
 
-def popularity_lift(lists: np.ndarray, num_ratings: np.ndarray) -> float:
-    """Mean number of ratings of listed items over that of a rating's item; above 1 favours what is popular."""
-    return float(num_ratings[lists].mean() / (num_ratings**2).sum() * num_ratings.sum())
+def popularity_lift(lists: np.ndarray, num_ratings: np.ndarray) -> np.ndarray:
+    """Mean number of ratings of a user's listed items over that of a rating's item, `[users]`.
+
+    Above 1 the lists favour what is popular more than raters do.
+    """
+    return num_ratings[lists].mean(axis=1) / (num_ratings**2).sum() * num_ratings.sum()
+
+
+def coverage_shares(lists: np.ndarray, num_items: int) -> np.ndarray:
+    """Return `[users]` whose mean is the coverage and whose spread is that of the jackknife.
+
+    A user's value is coverage + (n - 1) (mean over users of the coverage without one - the coverage without this
+    user): intervals over users then are those of the statistic, which is no mean.
+
+    References:
+        Efron and Tibshirani, 1993, "An introduction to the bootstrap", section 11.2 (jackknife pseudo-values; here
+        centred on the statistic itself).
+    """
+    counts = np.bincount(lists.ravel(), minlength=num_items)
+    only_here = (counts[lists] == 1).sum(axis=1)  # items of a list are distinct
+    covered = (counts > 0).sum()
+    return _centred(covered / num_items, (covered - only_here) / num_items)
+
+
+def gini_shares(lists: np.ndarray, num_items: int) -> np.ndarray:
+    """Return `[users]` whose mean is the Gini of exposure and whose spread is that of the jackknife.
+
+    As `coverage_shares`; without a user the order of items by exposure is taken as it is with all.
+    """
+    counts = np.bincount(lists.ravel(), minlength=num_items)
+    ranks = rankdata(counts)
+    weighted, total = (ranks * counts).sum(), counts.sum()
+    left = max(total - lists.shape[1], 1)
+    without = 2 * (weighted - ranks[lists].sum(axis=1)) / (num_items * left) - (num_items + 1) / num_items
+    return _centred(gini_of_exposure(lists, num_items), without)
+
+
+def _centred(value: float, without: np.ndarray) -> np.ndarray:
+    return value + (len(without) - 1) * (without.mean() - without)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """The numbers behind a summary: a matrix of users by (method, support size, metric), intervals and paired tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from metajax.evaluation.statistics import bootstrap_means, holm, sign_flip_test
+from metajax.evaluation.wording import describe_metric
 
 Column = tuple[str, int | None, str]
 LEVEL = (2.5, 97.5)
@@ -58,7 +59,7 @@ class Cells:
     """Per-user values of one scenario.
 
     Attributes:
-        columns: (method, support size, metric); "rmse" holds squared errors, and its mean is to be square-rooted.
+        columns: (method, support size, metric); "rmse..." holds squared errors, and its mean is to be square-rooted.
         values: float64 `[users, columns]`, NaN where undefined.
     """
 
@@ -72,7 +73,7 @@ class Cells:
         columns: list[Column] = []
         blocks = []
         for (method, k), part in pooled.partition_by("method", "k", as_dict=True, maintain_order=True).items():
-            columns += [(method, k, "rmse" if metric == "mse" else metric) for metric in metrics]
+            columns += [(method, k, rooted(metric)) for metric in metrics]
             aligned = users.join(part.select("user", *metrics), on="user", how="left", maintain_order="left")
             blocks.append(aligned.select(pl.col(*metrics).cast(pl.Float64).fill_null(float("nan"))).to_numpy())
         values = np.concatenate(blocks, axis=1) if blocks else np.zeros((0, 0))
@@ -81,7 +82,18 @@ class Cells:
     @property
     def is_root(self) -> np.ndarray:
         """Which columns are reported as the square root of their mean: bool `[columns]`."""
-        return np.array([metric == "rmse" for _, _, metric in self.columns], bool)
+        return np.array([metric.startswith("rmse") for _, _, metric in self.columns], bool)
+
+
+def rooted(metric: str) -> str:
+    """Name the metric that is reported: of squared errors ("mse", "mse_rounded") the root of their mean."""
+    return "r" + metric if metric.startswith("mse") else metric
+
+
+def with_direction(cells: Cells, protocol: Mapping[str, Any]) -> Cells:
+    """Leave out what is neither better nor worse, such as coverage: to test it would weaken the other tests."""
+    kept = [i for i, (_, _, metric) in enumerate(cells.columns) if describe_metric(metric, protocol).direction]
+    return Cells(tuple(cells.columns[i] for i in kept), cells.values[:, kept])
 
 
 def interval_of(cells: Cells, *, seed: int) -> list[Interval]:

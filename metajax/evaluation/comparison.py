@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metajax.errors import ConfigError
-from metajax.evaluation.cells import Cells, Comparison, differences
+from metajax.evaluation.cells import Cells, Comparison, differences, with_direction
 from metajax.evaluation.results import PerUser, check_results, metric_columns, pool_seeds
 from metajax.evaluation.wording import describe_metric, interval, outcome, probability, shot
 
@@ -39,7 +39,7 @@ def compare(runs: Sequence[PerUser], *, seed: int = 0) -> tuple[Comparison, ...]
     found: list[Comparison] = []
     for scenario in pooled["scenario"].unique(maintain_order=True):
         shared = _of_users_in_common(pooled.filter(pl.col("scenario") == scenario))
-        cells = Cells.of(shared, metric_columns(shared))
+        cells = with_direction(Cells.of(shared, metric_columns(shared)), runs[0].protocol)
         found += differences(scenario, cells, [(method, methods[0]) for method in methods[1:]], seed=seed)
     if not found:
         raise ConfigError("The runs have no scenario with users in common. Evaluate them on the same split.")

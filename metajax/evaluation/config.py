@@ -23,6 +23,8 @@ class EvaluationConfig:
     """Support sizes that model selection averages over, beside the full support."""
     baselines: bool = True
     """Measure the baselines beside the learner."""
+    tuned: bool = True
+    """Measure tuned versions of the baselines too: of a few candidates each, validation users choose one."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""

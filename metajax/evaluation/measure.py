@@ -1,13 +1,15 @@
 """From methods and tasks to the results frame: every metric of every user, averaged over the protocol's draws."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from metajax.evaluation import catalogue, metrics
 from metajax.evaluation.config import EvaluationConfig
+from metajax.evaluation.metrics import clip
+from metajax.evaluation.predict import Predictions
+from metajax.evaluation.values import Scale, Values, catalogue_rankings, errors, probabilities, rankings
 from metajax.tasks.taskset import TaskSet
 
 
@@ -18,16 +20,18 @@ class Method:
     Attributes:
         name: in tables.
         kind: "learner" or "baseline".
-        predict: tasks -> `[tasks, query_rows]` predictive means.
+        predict: tasks -> predictive means and, where the method has them, variances of every query row.
         score_catalogue: tasks -> `[tasks, num_items]` scores of every item.
+        noise: of each scenario, one constant variance: the mean squared error on validation tasks of that kind.
         seed: of training, or None.
         ranks_only: the scores have no unit, so that errors are left out.
     """
 
     name: str
     kind: str
-    predict: Callable[[TaskSet], np.ndarray]
+    predict: Callable[[TaskSet], Predictions]
     score_catalogue: Callable[[TaskSet], np.ndarray]
+    noise: Mapping[str, float] = field(default_factory=dict)
     seed: int | None = None
     ranks_only: bool = False
 
@@ -39,14 +43,16 @@ class Setting:
     Attributes:
         user_ids: the data's own ids, by position in the user table.
         num_ratings: float `[num_items]`, of each item in training.
-        scale: (lowest, highest) target.
+        scale: which targets there can be.
+        candidates: of each scenario, bool `[num_items]`: what the catalogue regime ranks.
         rated: user positions -> bool `[users, num_items]`: all that these users have rated, in whatever state.
         config: what is measured.
     """
 
     user_ids: pl.Series
     num_ratings: np.ndarray
-    scale: tuple[float, float]
+    scale: Scale
+    candidates: Mapping[str, np.ndarray]
     rated: Callable[[np.ndarray], np.ndarray]
     config: EvaluationConfig
 
@@ -72,47 +78,23 @@ def results_frame(
     return pl.concat(_frames(scenarios, methods, setting, progress), how="diagonal_relaxed")
 
 
-def measure(means: np.ndarray, tasks: TaskSet, setting: Setting, *, ranks_only: bool = False) -> dict[str, np.ndarray]:
-    """Return float64 `[tasks]` values of every metric of the query regime."""
-    target, mask, config = tasks.query_target, tasks.query_mask, setting.config
-    values = {}
-    if not ranks_only:
-        means = metrics.clip(means, setting.scale)
-        values["mae"] = metrics.mean_absolute_error(means, target, mask)
-        values["mse"] = metrics.mean_squared_error(means, target, mask)
-    judged = {
-        "precision": metrics.precision,
-        "recall": metrics.recall,
-        "hit_rate": metrics.hit_rate,
-        "mrr": metrics.reciprocal_rank,
-        "map": metrics.average_precision,
-    }
-    for k in config.cutoffs:
-        values[f"ndcg@{k}"] = metrics.ndcg(means, target, mask, k=k)
-        for name, metric in judged.items():
-            values[f"{name}@{k}"] = metric(means, target, mask, k=k, relevant=config.relevant)
-    values["auc"] = metrics.auc(means, target, mask, relevant=config.relevant)
-    return values
+def measure(method: "Method", shot: TaskSet, setting: Setting) -> Values:
+    """Return every metric of the query regime of one method, the tasks' support as it is."""
+    means, variance = method.predict(shot)
+    if method.ranks_only:
+        return rankings(means, shot, setting.config)
+    means = clip(means, (setting.scale.low, setting.scale.high))
+    return (
+        errors(means, shot, setting.scale)
+        | rankings(means, shot, setting.config)
+        | probabilities(means, variance, method.noise[shot.name], shot, setting.scale)
+    )
 
 
-def measure_catalogue(scores: np.ndarray, tasks: TaskSet, setting: Setting) -> dict[str, np.ndarray]:
-    """Return float64 `[tasks]` values of the catalogue regime: relevant query items among all that are unrated.
-
-    Left out of the ranking are items that training never saw (unless they are in the query) and all that the user has
-    rated outside the query.
-    """
-    relevant = (tasks.query_target >= setting.config.relevant) & (tasks.query_mask > 0)
-    in_query = np.zeros(scores.shape, bool)
-    rows, columns = np.nonzero(tasks.query_mask > 0)  # padding holds item 0, which is not in the query
-    in_query[rows, tasks.query_items[rows, columns]] = True
-    excluded = (setting.rated(tasks.user) | (setting.num_ratings == 0)) & ~in_query
-    ranks = catalogue.catalogue_ranks(scores, tasks.query_items, relevant, excluded)
-    values = {"catalogue_mrr": catalogue.reciprocal_rank_from_ranks(ranks)}
-    for k in setting.config.catalogue_cutoffs:
-        values[f"catalogue_ndcg@{k}"] = catalogue.ndcg_from_ranks(ranks, k)
-        values[f"catalogue_recall@{k}"] = catalogue.recall_from_ranks(ranks, k)
-        values[f"catalogue_hit_rate@{k}"] = catalogue.hit_rate_from_ranks(ranks, k)
-    return values
+def measure_catalogue(scores: np.ndarray, tasks: TaskSet, setting: Setting) -> Values:
+    """Return every metric of the catalogue regime: the scenario's candidates that the user has not rated are ranked."""
+    rated = setting.rated(tasks.user)
+    return catalogue_rankings(scores, tasks, setting.candidates[tasks.name], rated, setting.num_ratings, setting.config)
 
 
 def _frames(
@@ -128,7 +110,7 @@ def _frames(
             progress(f"{name}: {method.name}")
             for k in (*config.shots, None):
                 shot = tasks if k is None else tasks.k_shot(k)
-                values = measure(method.predict(shot), tasks, setting, ranks_only=method.ranks_only)
+                values = measure(method, shot, setting)
                 frame = _per_user(name, method, k, tasks, values, setting)
                 if config.catalogue_cutoffs and (k is None or k in config.catalogue_shots):
                     shot = first_draw if k is None else first_draw.k_shot(k)

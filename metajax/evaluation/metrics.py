@@ -25,6 +25,14 @@ def clip(mean: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     return np.where(np.isfinite(mean), np.clip(mean, *scale), np.nan)
 
 
+def nearest_level(mean: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Round predictive means to the nearest of the ascending `levels`, the lower on a tie.
+
+    For a Gaussian whose levels stand for the intervals half way to their neighbours, this is the predictive median.
+    """
+    return levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, mean)]
+
+
 def mean_absolute_error(mean: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Average |mean - target| over a task's rows, in units of the target; NaN without rows."""
     return _row_mean(np.abs(mean - target), mask)

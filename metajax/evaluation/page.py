@@ -8,12 +8,13 @@ from typing import Any
 from metajax.evaluation import figures
 from metajax.evaluation.figures import Line, Style
 from metajax.evaluation.page_style import STYLE
-from metajax.evaluation.page_tables import against_reference, results_tables, shot_table
+from metajax.evaluation.page_tables import against_reference, group_table, results_tables, shot_table
 from metajax.evaluation.summary import Estimate, Summary
 from metajax.evaluation.tables import TableRow, setting, table_rows
 from metajax.evaluation.wording import (
     describe_metric,
     headline,
+    regime,
     shot,
 )
 
@@ -93,7 +94,9 @@ def _scenario(summary: Summary, scenario: str) -> str:
         + results_tables(summary, scenario, metrics, shots[-1])
         + against_reference(summary, scenario, shots[-1])
         + _k_shot_curves(summary, scenario, styles)
+        + _calibration(summary, scenario, styles)
         + _breakdown(summary, scenario, styles)
+        + group_table(summary, scenario, [one for one, style in styles.items() if style not in figures.BASELINES])
         + "</section>"
     )
 
@@ -150,6 +153,30 @@ def _shot_line(
     if style in figures.BASELINES:
         return Line(style, x, y)
     return Line(style, x, y, [one.low for _, one in placed], [one.high for _, one in placed])
+
+
+def _calibration(summary: Summary, scenario: str, styles: Styles) -> str:
+    """Draw the histogram of the randomised PIT at the smallest and the full support; flat is calibrated."""
+    shots = summary.shots(scenario)
+    drawings = []
+    for k in dict.fromkeys((shots[0], shots[-1])):
+        lines = []
+        for method, style in styles.items():
+            bars = [
+                one
+                for one in summary.estimates
+                if (one.scenario, one.method, one.k) == (scenario, method, k) and regime(one.metric) == "calibration"
+            ]
+            if bars and style not in figures.BASELINES:
+                places = [int(one.metric.removeprefix("pit_")) - 1 for one in bars]
+                ends = [one.low for one in bars], [one.high for one in bars]
+                lines.append(Line(style, places, [one.value for one in bars], *ends))
+        if lines:
+            ticks = [f".{position}" for position in range(10)]
+            label = "share of ratings (flat at .1: calibrated)"
+            svg = figures.intervals(lines, x_label="randomised PIT from", y_label=label, ticks=ticks)
+            drawings.append(f"<figure><figcaption>Calibration, k = {shot(k)}</figcaption>{svg}</figure>")
+    return f'<h3>Calibration</h3><div class="grid">{"".join(drawings)}</div>' if drawings else ""
 
 
 def _breakdown(summary: Summary, scenario: str, styles: Styles) -> str:

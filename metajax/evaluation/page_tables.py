@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from metajax.evaluation.groups import GroupGap
 from metajax.evaluation.summary import Estimate, Summary
 from metajax.evaluation.tables import TableRow, table_rows, verdicts
 from metajax.evaluation.wording import (
@@ -10,25 +11,63 @@ from metajax.evaluation.wording import (
     glance,
     interval,
     number,
-    of_catalogue,
     outcome,
     probability,
+    regime,
     shot,
 )
 
+_TABLES = {
+    "query": "",
+    "catalogue": '<h3>Ranking the whole catalogue</h3><p class="muted">Every item that the user has not rated '
+    "competes; above, the user's own held-out items alone are ranked. Novelty, popularity lift, coverage and Gini of "
+    "exposure tell what the lists are like, not how right they are.</p>",
+    "probabilities": '<h3>Predictive distributions</h3><p class="muted">A Gaussian around the same mean. Its variance '
+    'is the method\'s own where it has one (then "one variance" is the same mean with one constant variance), else one '
+    "constant, the mean squared error on validation tasks. An interval should cover what its name says.</p>",
+    "rounded": '<h3>Rounded to a possible rating</h3><p class="muted">Another prediction than the mean above, and not '
+    "to be compared with it: rounding lowers the MAE and raises the RMSE. For these Gaussians it is the median.</p>",
+}
+
 
 def results_tables(summary: Summary, scenario: str, metrics: Sequence[str], k: int | None) -> str:
-    """Lay out the two regimes of ranking in tables of their own: they are never to be confused."""
-    own = tuple(metric for metric in metrics if not of_catalogue(metric))
-    catalogue = tuple(metric for metric in metrics if of_catalogue(metric))
-    tables = [_results_table(summary, own, table_rows(summary, scenario, own, k))] if own else []
-    if catalogue:
-        rows = [row for row in table_rows(summary, scenario, catalogue, k) if any(row.cells)]
-        tables.append(
-            '<h3>Ranking the whole catalogue</h3><p class="muted">Every item that the user has not rated competes; '
-            "above, the user's own held-out items alone are ranked.</p>" + _results_table(summary, catalogue, rows)
-        )
+    """Lay out the regimes in tables of their own: they are never to be confused."""
+    tables = []
+    for name, introduction in _TABLES.items():
+        own = tuple(metric for metric in metrics if regime(metric) == name)
+        rows = [row for row in table_rows(summary, scenario, own, k) if any(row.cells)]
+        if rows:
+            tables.append(introduction + _results_table(summary, own, rows))
     return "".join(tables)
+
+
+def group_table(summary: Summary, scenario: str, methods: Sequence[str]) -> str:
+    """Lay out the gap of every group of users, for a few methods."""
+    found = {(one.feature, one.group, one.method): one for one in summary.groups if one.scenario == scenario}
+    named = dict.fromkeys((feature, group) for feature, group, _ in found)
+    if not named:
+        return ""
+    metric = describe_metric(next(iter(found.values())).metric, summary.protocol)
+    head = "".join(f'<th scope="col">{escape(method)}</th>' for method in methods)
+    body = []
+    for feature, group in named:
+        gaps = [found.get((feature, group, method)) for method in methods]
+        cells = "".join(_gap(one) for one in gaps)
+        users = max(one.users for one in gaps if one)
+        body.append(f'<tr><th scope="row">{escape(feature)} {escape(group)}</th><td>{users:,}</td>{cells}</tr>')
+    return (
+        f'<h3>Groups of users</h3><p class="muted">{escape(metric.name)} of the group minus that of all other users; '
+        'at or below 0 the group is served as well.</p><div class="wide"><table><thead><tr><th scope="col">group</th>'
+        f'<th scope="col">users</th>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    )
+
+
+def _gap(one: GroupGap | None) -> str:
+    if one is None:
+        return '<td class="muted">-</td>'
+    return (
+        f'<td><span class="value">{one.gap:+.3f}</span><span class="interval">{interval(one.low, one.high)}</span></td>'
+    )
 
 
 def _results_table(summary: Summary, metrics: Sequence[str], rows: Sequence[TableRow]) -> str:

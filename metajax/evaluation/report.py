@@ -11,13 +11,14 @@ import numpy as np
 
 from metajax.errors import StorageError
 from metajax.evaluation.cells import Comparison
+from metajax.evaluation.groups import GroupGap
 from metajax.evaluation.page import render_page
 from metajax.evaluation.summary import ErrorBin, Estimate, Summary
 from metajax.files import read_json, write_json, write_text
 
 SCHEMA = "metajax-report"
-VERSION = 1
-_LISTS = {"results": Estimate, "comparisons": Comparison, "breakdown": ErrorBin}
+VERSION = 2
+_LISTS = {"results": Estimate, "comparisons": Comparison, "breakdown": ErrorBin, "groups": GroupGap}
 
 
 class Report(NamedTuple):
@@ -56,6 +57,7 @@ def report_document(summary: Summary, metadata: Mapping[str, Any]) -> dict[str, 
         "results": results,
         "comparisons": [_json(asdict(one)) | {"protocol": name} for one in summary.comparisons],
         "breakdown": [_json(asdict(one)) | {"protocol": name} for one in summary.breakdown],
+        "groups": [_json(asdict(one)) | {"protocol": name} for one in summary.groups],
     }
 
 
@@ -80,9 +82,7 @@ def read_report(path: Path) -> Report:
         if not isinstance(document.get(key), list):
             raise StorageError(f"{path}: {key!r} must be a list, got {document.get(key)!r}.")
         rows[key] = tuple(_record(kind, entry, f"{path}: {key}[{i}]") for i, entry in enumerate(document[key]))
-    summary = Summary(
-        document["protocol"], document["reference_baseline"], rows["results"], rows["comparisons"], rows["breakdown"]
-    )
+    summary = Summary(document["protocol"], document["reference_baseline"], *rows.values())
     for scenario in summary.scenarios:
         if not isinstance(summary.reference_baseline.get(scenario), str):
             raise StorageError(f"{path}: 'reference_baseline' names none for scenario {scenario!r}.")

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from metajax.errors import ConfigError
-from metajax.evaluation.cells import Cells, Comparison, differences, interval_of
+from metajax.evaluation.cells import Cells, Comparison, differences, interval_of, rooted, with_direction
+from metajax.evaluation.groups import GroupGap, group_gaps
 from metajax.evaluation.results import check_results, metric_columns, pool_seeds
 
 NUM_BINS = 5
@@ -86,6 +87,7 @@ class Summary:
         estimates: in the order scenario, method, support size, metric.
         comparisons: of each learner with the reference baseline, Holm-corrected over each scenario and support size.
         breakdown: errors by history length and by popularity.
+        groups: gaps between groups of users.
     """
 
     protocol: Mapping[str, Any]
@@ -93,6 +95,7 @@ class Summary:
     estimates: tuple[Estimate, ...]
     comparisons: tuple[Comparison, ...]
     breakdown: tuple[ErrorBin, ...]
+    groups: tuple[GroupGap, ...] = ()
 
     @property
     def scenarios(self) -> tuple[str, ...]:
@@ -115,7 +118,12 @@ class Summary:
 
 
 def summarise(
-    frame: pl.DataFrame, *, protocol: Mapping[str, Any], reference_baseline: str | Mapping[str, str], seed: int = 0
+    frame: pl.DataFrame,
+    *,
+    protocol: Mapping[str, Any],
+    reference_baseline: str | Mapping[str, str],
+    groups: pl.DataFrame | None = None,
+    seed: int = 0,
 ) -> Summary:
     """Summarise a results frame; seeds are averaged first, so that the user is the unit.
 
@@ -124,6 +132,7 @@ def summarise(
         protocol: one for the whole frame; kept in the summary.
         reference_baseline: which baseline learners are tested against, one name or one for each scenario. It was
             chosen on validation users: nothing here looks for the best one on test users.
+        groups: the column user and a column for every feature by which users are grouped; none by default.
         seed: of the bootstrap and of the permutation tests.
 
     Raises:
@@ -135,6 +144,7 @@ def summarise(
     estimates: list[Estimate] = []
     comparisons: list[Comparison] = []
     breakdown: list[ErrorBin] = []
+    gaps: list[GroupGap] = []
     references: dict[str, str] = {}
     for scenario in frame["scenario"].unique(maintain_order=True):
         rows = frame.filter(pl.col("scenario") == scenario)
@@ -144,9 +154,16 @@ def summarise(
         cells = Cells.of(pooled, metrics)
         estimates += _estimates(scenario, cells, rows, kinds, seed)
         pairs = [(name, references[scenario]) for name, kind in kinds.items() if kind == "learner"]
-        comparisons += differences(scenario, cells, pairs, seed=seed)
+        comparisons += differences(scenario, with_direction(cells, protocol), pairs, seed=seed)
         breakdown += _breakdown(scenario, pooled, metrics, kinds, seed)
-    return Summary(dict(protocol), references, tuple(estimates), tuple(comparisons), tuple(breakdown))
+        if groups is not None:
+            full = pooled.filter(pl.col("k").is_null())
+            gaps += group_gaps(scenario, full, _error_of(metrics), kinds, groups, seed=seed)
+    return Summary(dict(protocol), references, tuple(estimates), tuple(comparisons), tuple(breakdown), tuple(gaps))
+
+
+def _error_of(metrics: tuple[str, ...]) -> str:
+    return "mae" if "mae" in metrics else metrics[0]
 
 
 def _reference(scenario: str, wanted: str | Mapping[str, str], kinds: Mapping[str, str]) -> str:
@@ -175,9 +192,8 @@ def _seed_deviations(rows: pl.DataFrame, cells: Cells) -> dict[tuple[str, int | 
     """Return the standard deviation between seeds of every column of which there are at least two."""
     metrics = metric_columns(rows)
     means = rows.filter(pl.col("seed").is_not_null()).group_by("method", "k", "seed").agg(pl.col(*metrics).mean())
-    if "mse" in metrics:
-        means = means.with_columns(pl.col("mse").sqrt().alias("rmse")).drop("mse")
-    names = [name for name in means.columns if name not in ("method", "k", "seed")]
+    means = means.with_columns(pl.col(name).sqrt().alias(rooted(name)) for name in metrics if rooted(name) != name)
+    names = [rooted(name) for name in metrics]
     spread = means.group_by("method", "k").agg(pl.col(*names).std())
     found = {(row["method"], row["k"], name): row[name] for row in spread.iter_rows(named=True) for name in names}
     return {column: found[column] for column in cells.columns if found.get(column) is not None}
@@ -186,7 +202,7 @@ def _seed_deviations(rows: pl.DataFrame, cells: Cells) -> dict[tuple[str, int | 
 def _breakdown(
     scenario: str, pooled: pl.DataFrame, metrics: tuple[str, ...], kinds: Mapping[str, str], seed: int
 ) -> list[ErrorBin]:
-    metric = "mae" if "mae" in metrics else metrics[0]
+    metric = _error_of(metrics)
     rows = pooled.filter(pl.col("k").is_null())
     found = []
     for by in ("history", "popularity"):

@@ -38,7 +38,16 @@ _RANKINGS = {
     "map": "MAP",
     "auc": "AUC",
 }
-_LIKELIHOODS = ("negative_log_likelihood", "nll")
+_OTHERS = {
+    "novelty": ("novelty", 0, "bits"),
+    "popularity_lift": ("popularity lift", 0, ""),
+    "coverage": ("coverage", 0, "share of items"),
+    "gini": ("Gini of exposure", 0, ""),
+    "coverage_50": ("50 % interval", 0, "covers"),
+    "coverage_80": ("80 % interval", 0, "covers"),
+    "coverage_95": ("95 % interval", 0, "covers"),
+}
+_SUFFIXES = {"_rounded": "rounded", "_constant": "one variance"}
 _CATALOGUE = "catalogue_"
 
 
@@ -53,7 +62,11 @@ def describe_metric(metric: str, protocol: Mapping[str, Any]) -> Metric:
         inner = describe_metric(metric.removeprefix(_CATALOGUE), protocol)
         # There is no gain: an item of the catalogue is relevant or not.
         relevant = describe_metric("auc", protocol).detail
-        return inner._replace(name=f"catalogue {inner.name}", detail=relevant if inner.direction else "")
+        return inner._replace(name=f"catalogue {inner.name}", detail=relevant if inner.direction else inner.detail)
+    for suffix, meaning in _SUFFIXES.items():
+        if metric.endswith(suffix):
+            inner = describe_metric(metric.removesuffix(suffix), protocol)
+            return inner._replace(name=f"{inner.name}, {meaning}")
     base, at, cutoff = metric.partition("@")
     unit = str(protocol.get("unit") or "stars")
     if base in _ERRORS:
@@ -64,14 +77,23 @@ def describe_metric(metric: str, protocol: Mapping[str, Any]) -> Metric:
     if base in _RANKINGS:
         threshold = protocol.get("relevance_threshold")
         return Metric(_RANKINGS[base] + at + cutoff, 1, "" if threshold is None else f"≥ {threshold:g} {unit}")
-    if base in _LIKELIHOODS:
+    if base == "nll":
         return Metric("negative log-likelihood", -1, "nats", "nats")
+    if base in _OTHERS:
+        name, direction, detail = _OTHERS[base]
+        return Metric(name + at + cutoff, direction, detail)
     return Metric(metric.replace("_", " "), 0)
 
 
-def of_catalogue(metric: str) -> bool:
-    """Say whether a metric ranks every item that the user has not rated, not the user's held-out items alone."""
-    return metric.startswith(_CATALOGUE)
+def regime(metric: str) -> str:
+    """Say which table a metric belongs to: "query", "catalogue", "probabilities", "rounded" or "calibration"."""
+    if metric.startswith(_CATALOGUE):
+        return "catalogue"
+    if metric.startswith("pit_"):
+        return "calibration"
+    if metric.endswith("_rounded"):
+        return "rounded"
+    return "probabilities" if metric.startswith(("nll", "crps", "coverage_")) else "query"
 
 
 def headline(metrics: Sequence[str]) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ import polars as pl
 
 from metajax.data import Encoding, Interactions, Split, fit_encoding
 from metajax.evaluation.predict import predictor
-from metajax.evaluation.protocols import lay_out
+from metajax.evaluation.selection import selects_on_items, validation_tasks
 from metajax.evaluation.validate import validation_of
 from metajax.experiment.experiment import Experiment
 from metajax.losses import Loss
 from metajax.tasks import Catalogue, Histories, TaskSet, catalogue, histories
 from metajax.training.loop import Validate
-from metajax.types import Learner
+from metajax.types import Learner, PyTree
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,19 @@ class Parts:
 
 @dataclass(frozen=True)
 class Assembly:
-    """An experiment brought to life."""
+    """An experiment brought to life; `rows` are the ratings that it trains on."""
 
     experiment: Experiment
     interactions: Interactions
     split: Split
+    rows: pl.DataFrame
     encoding: Encoding
     catalogue: Catalogue
     histories: Histories
     offset: float
     levels: tuple[float, ...]
     parts: Parts
-    validation: TaskSet
+    validation: tuple[TaskSet, ...]
 
 
 def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, levels: tuple[float, ...]) -> Parts:
@@ -59,12 +60,19 @@ def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, lev
     return Parts(experiment.learner.build(model, loss, encoding.columns), loss)
 
 
-def assemble(experiment: Experiment) -> Assembly:
-    """Read the data, split them, prove that nothing leaks, encode, and build the learner."""
+def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
+    """Read the data, split them, prove that nothing leaks, encode, and build the learner.
+
+    Args:
+        experiment: the choices.
+        final: train on every training row, those held out for model selection included.
+    """
     split = experiment.split.build(experiment.data.load())
     split.check()
     interactions = split.interactions  # transposed where tasks are about items
-    rows = split.meta_train()
+    if selects_on_items(split):
+        split = split.held_out()
+    rows = split.train if final else split.meta_train()
     encoding = fit_encoding(
         interactions,
         rows,
@@ -78,26 +86,35 @@ def assemble(experiment: Experiment) -> Assembly:
         experiment=experiment,
         interactions=interactions,
         split=split,
+        rows=rows,
         encoding=encoding,
         catalogue=catalogue(encoding.encode_users(interactions.users), encoding.encode_items(interactions.items)),
         histories=_histories(interactions, rows, by_time=experiment.episodes.order == "time"),
         offset=offset,
         levels=levels,
         parts=make_parts(experiment, encoding, offset=offset, levels=levels),
-        validation=lay_out(split.validation, interactions),
+        validation=validation_tasks(split),
     )
 
 
 def make_validate(assembly: Assembly) -> Validate:
-    """Return meta_params -> the value that model selection lowers, on held-out training users."""
-    measure = validation_of(
-        assembly.validation,
-        shots=assembly.experiment.evaluation.validation_shots,
-        scale=assembly.interactions.scale,
-        ranking_only=assembly.parts.loss.name == "pairwise ranking",
-    )
+    """Return meta_params -> the value that model selection lowers: the mean over the kinds of validation tasks."""
+    measures = [
+        validation_of(
+            tasks,
+            shots=assembly.experiment.evaluation.validation_shots,
+            scale=assembly.interactions.scale,
+            ranking_only=assembly.parts.loss.name == "pairwise ranking",
+        )
+        for tasks in assembly.validation
+    ]
     predict = predictor(assembly.parts.learner)
-    return lambda meta_params: measure(lambda tasks: predict(meta_params, assembly.catalogue, tasks).mean)
+
+    def validate(meta_params: PyTree) -> float:
+        means = lambda tasks: predict(meta_params, assembly.catalogue, tasks).mean  # noqa: E731
+        return float(np.mean([measure(means) for measure in measures]))
+
+    return validate
 
 
 def _histories(interactions: Interactions, rows: pl.DataFrame, *, by_time: bool) -> Histories:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,19 +15,22 @@ import polars as pl
 from metajax import files
 from metajax.data import Interactions
 from metajax.errors import StorageError
-from metajax.evaluation.baselines import Baseline, default_baselines, training_of
+from metajax.evaluation.baselines import Baseline, Training, default_baselines, training_of, tuned_baselines
+from metajax.evaluation.baselines.methods import baseline_methods
+from metajax.evaluation.groups import user_groups
 from metajax.evaluation.measure import Method, Setting, results_frame
 from metajax.evaluation.predict import catalogue_scorer, predictor
 from metajax.evaluation.protocols import SENTENCES, lay_out
-from metajax.evaluation.reference import choose_references
 from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
+from metajax.evaluation.selection import select
 from metajax.evaluation.summary import Summary, summarise
+from metajax.evaluation.values import Scale
 from metajax.experiment.artifact import Artifact, read_artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
-from metajax.tasks.taskset import TaskSet
+from metajax.experiment.running import refits
 from metajax.training.run_log import read_log
 
 PER_USER = "per_user.parquet"
@@ -55,21 +58,29 @@ def evaluate_run(
     seeds = {int(path.parent.name.removeprefix("seed-")): path for path in sorted(folder.glob("seed-*/artifact"))}
     if not seeds:
         raise StorageError(f"{folder} has no finished seed. Train it first: metajax train.")
-    assembly = assemble(experiment)
+    selection = assemble(experiment)
     artifacts = {seed: read_artifact(path, experiment=experiment) for seed, path in sorted(seeds.items())}
+    assembly = assemble(experiment, final=True) if refits(selection) else selection
     for seed, artifact in artifacts.items():
         if artifact.encoding != assembly.encoding:
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")
-    baselines = default_baselines() if experiment.evaluation.baselines else default_baselines()[:2]
-    progress("choosing the reference baseline on validation users")
-    references = choose_references(assembly.split, baselines)
-    methods = [*_learner_methods(assembly, artifacts), *_baseline_methods(assembly, baselines, progress)]
+    fixed = default_baselines() if experiment.evaluation.baselines else default_baselines()[:2]
+    families = tuned_baselines() if experiment.evaluation.baselines and experiment.evaluation.tuned else {}
+    shots = experiment.evaluation.validation_shots
+    chosen = select(selection.split, fixed, families, shots=shots, progress=progress)
+    training = training_of(assembly.interactions, assembly.split.train)
+    methods = [
+        *_learner_methods(assembly, artifacts),
+        *baseline_methods(training, fixed, chosen.tuned, chosen.noise, progress=progress),
+    ]
     scenarios = {name: lay_out(scenario, assembly.interactions) for name, scenario in assembly.split.scenarios.items()}
-    frame = results_frame(scenarios, methods, _setting(assembly), progress=progress)
+    frame = results_frame(scenarios, methods, _setting(assembly, training), progress=progress)
     protocol = _protocol(assembly)
     progress("bootstrap intervals and paired tests")
-    summary = summarise(frame, protocol=protocol, reference_baseline=references)
-    write_report(folder, summary, _metadata(assembly, folder, seeds, command))
+    groups = user_groups(assembly.interactions)
+    summary = summarise(frame, protocol=protocol, reference_baseline=chosen.references, groups=groups)
+    metadata = _metadata(assembly, folder, seeds, command) | {"tuned_baselines": _names(chosen.tuned)}
+    write_report(folder, summary, metadata)
     write_per_user(folder / PER_USER, PerUser(experiment.name, assembly.interactions.name, protocol, frame))
     for seed, artifact in artifacts.items():
         write_artifact(_with_metrics(artifact, summary), seeds[seed])
@@ -90,8 +101,9 @@ def _learner_methods(assembly: Assembly, artifacts: dict[int, Artifact]) -> list
         return Method(
             name=learner_name(assembly.experiment),
             kind="learner",
-            predict=lambda tasks: predict(meta_params, catalogue, tasks).mean,
+            predict=lambda tasks: predict(meta_params, catalogue, tasks),
             score_catalogue=lambda tasks: score(meta_params, catalogue, tasks),
+            noise=artifact.training.get("validation_variance", {}),
             seed=seed,
             ranks_only=ranks_only,
         )
@@ -99,38 +111,13 @@ def _learner_methods(assembly: Assembly, artifacts: dict[int, Artifact]) -> list
     return [method(seed, artifact) for seed, artifact in artifacts.items()]
 
 
-def _baseline_methods(
-    assembly: Assembly, baselines: tuple[Baseline, ...], progress: Callable[[str], None]
-) -> list[Method]:
-    training = training_of(assembly.interactions, assembly.split.train)
-    everything = np.arange(training.num_items, dtype=np.int32)
-
-    def method(baseline: Baseline) -> Method:
-        progress(f"fitting {baseline.name}")
-        predict = baseline.fit(training)
-
-        def score_catalogue(tasks: TaskSet) -> np.ndarray:
-            scores = np.empty((len(tasks), training.num_items), np.float32)
-            for first in range(0, len(tasks), 64):
-                rows = np.arange(first, min(first + 64, len(tasks)))
-                scores[rows] = predict(_ask_about(tasks.take(rows), everything))
-            return scores
-
-        return Method(baseline.name, "baseline", predict, score_catalogue, ranks_only=baseline.ranks_only)
-
-    return [method(baseline) for baseline in baselines]
+def _names(tuned: Mapping[str, Mapping[str, Baseline]]) -> dict[str, dict[str, str]]:
+    return {name: {scenario: one.name for scenario, one in of.items()} for name, of in tuned.items()}
 
 
-def _ask_about(tasks: TaskSet, items: np.ndarray) -> TaskSet:
-    """Put these items in place of every task's query; the query's targets are gone."""
-    shape = (len(tasks), len(items))
-    ones = np.ones(shape, np.float32)
-    return replace(tasks, query_items=np.broadcast_to(items, shape), query_target=0 * ones, query_mask=ones)
-
-
-def _setting(assembly: Assembly) -> Setting:
+def _setting(assembly: Assembly, train: Training) -> Setting:
     interactions = assembly.interactions
-    train = training_of(interactions, assembly.split.train)
+    num_ratings = train.counts("items")
     users, items, _ = interactions.positions()
     everything = pl.DataFrame({"user": users, "item": items}).group_by("user").agg("item")
     rated_items = dict(zip(everything["user"].to_list(), everything["item"].to_list(), strict=True))
@@ -143,11 +130,22 @@ def _setting(assembly: Assembly) -> Setting:
 
     return Setting(
         user_ids=interactions.users["user"],
-        num_ratings=train.counts("items"),
-        scale=interactions.scale,
+        num_ratings=num_ratings,
+        scale=Scale.of(interactions.scale, train.target),
+        candidates={
+            name: _candidates(interactions, num_ratings, scenario.ratings)
+            for name, scenario in assembly.split.scenarios.items()
+        },
         rated=rated,
         config=assembly.experiment.evaluation,
     )
+
+
+def _candidates(interactions: Interactions, num_ratings: np.ndarray, ratings: pl.DataFrame) -> np.ndarray:
+    """Return which items a scenario's rankings hold: those of training, and its own (which may be cold)."""
+    candidates = num_ratings > 0
+    candidates[interactions.positions(ratings)[1]] = True
+    return candidates
 
 
 def _protocol(assembly: Assembly) -> dict[str, Any]:
@@ -160,7 +158,8 @@ def _protocol(assembly: Assembly) -> dict[str, Any]:
         "relevance_threshold": config.relevant,
         "gain": "exponential",
         "unit": "stars" if assembly.interactions.name.startswith("ml-") else "rating points",
-        "selection": "model and reference baseline are selected on held-out training users",
+        "selection": "models, tuned baselines and the reference baseline are selected on held-out training users"
+        + (" and, for cold items, on held-out training items" if split.holds_out_items else ""),
     }
 
 

@@ -1,6 +1,7 @@
 """Train an experiment: one folder a seed, with its resolved configuration, log, checkpoints and artifact."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import polars as pl
 
 from metajax import files
 from metajax.errors import StorageError
+from metajax.evaluation.predict import predictor
+from metajax.evaluation.selection import judge_predictions, kind_of
 from metajax.experiment.artifact import Artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
@@ -17,6 +20,7 @@ from metajax.experiment.experiment import Experiment
 from metajax.training.loop import Best, train
 
 CONFIG = "config.json"
+REFIT = "refit"
 
 
 def train_experiment(
@@ -41,21 +45,37 @@ def train_experiment(
     if overwrite:
         _delete_run(folder)
     _claim(folder, experiment, resume=resume)
-    assembly = assemble(experiment)
-    if not assembly.interactions.quarantine.rows.is_empty():
-        assembly.interactions.quarantine.write(folder / "quarantine.csv")
+    selection = assemble(experiment)
+    final = assemble(experiment, final=True) if refits(selection) else None
+    if not selection.interactions.quarantine.rows.is_empty():
+        selection.interactions.quarantine.write(folder / "quarantine.csv")
     seeds = []
     for seed in experiment.seeds:
         seeds.append(folder / f"seed-{seed}")
         if (seeds[-1] / "artifact").is_dir():
             continue
-        best = train_seed(assembly, seeds[-1], seed, resume=resume, show_progress=show_progress)
-        write_artifact(make_artifact(assembly, best, seed), seeds[-1] / "artifact")
+        best = train_seed(selection, seeds[-1], seed, resume=resume, show_progress=show_progress)
+        artifact = make_artifact(selection, best, seed)
+        if final:
+            steps = int(best.step)
+            again = train_seed(
+                final, seeds[-1] / REFIT, seed, resume=resume, show_progress=show_progress, stop_at=steps
+            )
+            artifact = replace(make_artifact(final, again, seed), training=artifact.training | {"refit": True})
+        write_artifact(artifact, seeds[-1] / "artifact")
     return seeds
 
 
-def train_seed(assembly: Assembly, folder: Path, seed: int, *, resume: bool, show_progress: bool) -> Best:
-    """Train one seed in `folder`."""
+def refits(selection: Assembly) -> bool:
+    """Say whether the learner is trained again after selection: if anything was held out for it."""
+    split = selection.split
+    return selection.experiment.training.refit and split.meta_train().height < split.train.height
+
+
+def train_seed(
+    assembly: Assembly, folder: Path, seed: int, *, resume: bool, show_progress: bool, stop_at: int | None = None
+) -> Best:
+    """Train one seed in `folder`; with `stop_at`, for that many steps and without selection."""
     experiment = assembly.experiment
     return train(
         assembly.parts.learner,
@@ -64,19 +84,20 @@ def train_seed(assembly: Assembly, folder: Path, seed: int, *, resume: bool, sho
         catalogue=assembly.catalogue,
         episodes=experiment.episodes,
         config=experiment.training,
-        validate=make_validate(assembly) if len(assembly.validation) else None,
+        validate=make_validate(assembly) if stop_at is None else None,
         folder=folder,
         seed=seed,
         resume=resume,
         show_progress=show_progress,
+        stop_at=stop_at,
     )
 
 
 def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
-    """Gather what adapting to new users needs."""
+    """Gather what adapting to new users needs, and what validation tasks say of it."""
     interactions = assembly.interactions
     items = interactions.items
-    counts = assembly.split.meta_train().group_by("item").len()
+    counts = assembly.rows.group_by("item").len()
     num_ratings = items.select("item").join(counts, on="item", how="left", maintain_order="left")["len"].fill_null(0)
     return Artifact(
         experiment=assembly.experiment,
@@ -94,9 +115,27 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
             "seed": seed,
             "step": int(best.step),
             "validation": float(best.value),
+            "validation_variance": _validation_variance(assembly, best),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
+
+
+def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
+    """Return, of every scenario, the mean squared error on validation tasks of its kind; nothing of what only ranks."""
+    if assembly.parts.loss.name == "pairwise ranking":
+        return {}
+    predict = predictor(assembly.parts.learner)
+    found = [
+        judge_predictions(
+            lambda tasks: predict(best.meta_params, assembly.catalogue, tasks).mean,
+            tasks,
+            shots=(),
+            scale=assembly.interactions.scale,
+        ).variance
+        for tasks in assembly.validation
+    ]
+    return {name: found[kind_of(name, assembly.validation)] for name in assembly.split.scenarios}
 
 
 def _delete_run(folder: Path) -> None:

@@ -41,6 +41,8 @@ class TrainingConfig:
     """Steps between validations on held-out training users; a checkpoint is written at each."""
     patience: int = 8
     """Validations without a better value before training stops early; 0 never stops early."""
+    refit: bool = True
+    """After selection, train again on all training rows, those held out for it included, for as many steps."""
     task_chunk: int | None = None
     """Tasks that are mapped at once, to save memory; all of them by default."""
     devices: int | None = None
@@ -77,6 +79,7 @@ def train(
     seed: int = 0,
     resume: bool = False,
     show_progress: bool = True,
+    stop_at: int | None = None,
 ) -> Best:
     """Meta-train a learner and return the best meta-parameters.
 
@@ -92,6 +95,7 @@ def train(
         seed: of the initial parameters and of every episode.
         resume: continue from the newest whole checkpoint in `folder`; else begin, and refuse to overwrite one.
         show_progress: draw a progress bar.
+        stop_at: the last step, `config.outer_steps` by default; schedules do not change with it.
 
     Raises:
         TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
@@ -113,9 +117,11 @@ def train(
     state, source = jax.device_put((state, source), everywhere)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
 
-    with _stop_on_interrupt() as interrupted, TrainingProgress(config.outer_steps, show_progress) as progress:
-        while (step := int(state.step)) < config.outer_steps and not _exhausted(step, best, config):
-            count = min(config.validate_every, config.outer_steps - step)
+    last = config.outer_steps if stop_at is None else stop_at
+    label = "training" if stop_at is None else "training on all"
+    with _stop_on_interrupt() as interrupted, TrainingProgress(last, show_progress, label) as progress:
+        while (step := int(state.step)) < last and not _exhausted(step, best, config):
+            count = min(config.validate_every, last - step)
             started = time.perf_counter()
             state, info = jax.block_until_ready(outer_steps(state, source, count))
             seconds = time.perf_counter() - started

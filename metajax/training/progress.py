@@ -8,17 +8,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class TrainingProgress:
     """A rich progress bar; silent if `show` is False."""
 
-    def __init__(self, total: int, show: bool) -> None:
-        """Prepare a bar of `total` outer steps."""
+    def __init__(self, total: int, show: bool, label: str = "training") -> None:
+        """Prepare a bar of `total` outer steps; `label` stands before it."""
         self._progress = Progress(
-            TextColumn("training"),
+            TextColumn(label),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             TimeRemainingColumn(),
             disable=not show,
         )
-        self._task = self._progress.add_task("training", total=total, state="compiling...")
+        self._task = self._progress.add_task(label, total=total, state="compiling...")
 
     def update(self, line: dict[str, float]) -> None:
         """Show a line of the log."""

@@ -77,7 +77,7 @@ def test_what_is_not_finite_or_not_json_is_made_so(tmp_path, summary):
     ("change", "match"),
     [
         (lambda d: d.update(schema="other"), "is not a report of metajax"),
-        (lambda d: d.update(version=2), "has version 2; this metajax reads 1"),
+        (lambda d: d.update(version=1), "has version 1; this metajax reads 2"),
         (lambda d: d.update(metadata=[]), "'metadata' must be an object"),
         (lambda d: d.pop("results"), "'results' must be a list, got None"),
         (lambda d: d["results"].insert(0, 1), r"results\[0\] must be an object, got 1"),

@@ -17,7 +17,10 @@ from metajax.evaluation.wording import describe_metric, glance, headline, number
         ("auc", "AUC ↑ (≥ 4 stars)"),
         ("catalogue_ndcg@10", "catalogue nDCG@10 ↑ (≥ 4 stars)"),
         ("catalogue_recall@10", "catalogue recall@10 ↑ (≥ 4 stars)"),
-        ("negative_log_likelihood", "negative log-likelihood ↓ (nats)"),
+        ("nll", "negative log-likelihood ↓ (nats)"),
+        ("nll_constant", "negative log-likelihood, one variance ↓ (nats)"),
+        ("rmse_rounded", "RMSE, rounded ↓ (stars)"),
+        ("catalogue_novelty@10", "catalogue novelty@10 (bits)"),
         ("gini_of_exposure", "gini of exposure"),
     ],
 )

@@ -93,6 +93,8 @@ def test_a_misspelt_title_gets_near_matches(artifact):
     with pytest.raises(DataError, match=r"no item 'Toy Stori'.*Did you mean: Toy Story \(1995\)"):
         recommender.position("Toy Stori")
     assert recommender.adapt({"Toy Story (1995)": 5}).recommend(1)[0].title.startswith("Film")
+    with pytest.raises(DataError, match=r"'Toy Story \(1995\)' and 3 are the same item, rated twice"):
+        recommender.adapt({"Toy Story (1995)": 5, 3: 1})
 
 
 @pytest.mark.parametrize("name", ["arrays.safetensors", "artifact.json", "items.json", "encoding.json"])
@@ -138,6 +140,7 @@ def test_export_inspect_recommend_compare_and_show(run, tmp_path, capsys):
         (["--rate", "0"], 'wanted "ITEM=RATING"'),
         (["--rate", "0=five"], "wanted a number"),
         (["--rate", "0=9"], "go from 1"),
+        (["--rate", "0=5", "--top", "0"], "1 item or more, got n = 0"),
     ],
 )
 def test_bad_words_are_told(run, capsys, arguments, told):

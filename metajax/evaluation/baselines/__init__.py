@@ -13,6 +13,7 @@ from metajax.evaluation.baselines.means import popularity as popularity
 from metajax.evaluation.baselines.means import random_scores as random_scores
 from metajax.evaluation.baselines.means import user_mean as user_mean
 from metajax.evaluation.baselines.neighbours import item_knn as item_knn
+from metajax.evaluation.baselines.tuned import tuned_baselines as tuned_baselines
 
 
 def default_baselines() -> tuple[Baseline, ...]:

@@ -50,11 +50,11 @@ def fit_biases(
     return Biases(mean, np.where(num_item > 0, item, estimated), user)
 
 
-def damped_bias(*, user_damping: float = 3.0, name: str = "bias") -> Baseline:
+def damped_bias(*, damping: float = 5.0, user_damping: float = 3.0, name: str = "bias") -> Baseline:
     """Predict mu + b_u + b_i, with b_u = sum of the support's y - mu - b_i over (n + user_damping)."""
 
     def fit(training: Training) -> Predict:
-        biases = fit_biases(training)
+        biases = fit_biases(training, damping=damping)
         return lambda tasks: bias_predictions(biases, tasks, user_damping)[1]
 
     return Baseline(name, fit)

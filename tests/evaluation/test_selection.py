@@ -1,0 +1,55 @@
+"""What validation users decide: candidates, the reference, and the kind of tasks for cold items."""
+
+import numpy as np
+import pytest
+from data.ratings import world
+
+from metajax.data import splits
+from metajax.evaluation.baselines import Baseline, damped_bias, global_mean, random_scores
+from metajax.evaluation.selection import kind_of, select, selects_on_items, validation_tasks
+
+
+def constant(value):
+    return Baseline(f"always {value}", lambda training: lambda tasks: np.full(tasks.query_mask.shape, float(value)))
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Everybody's ratings are of the kind that the world draws; a hundred users make validation tasks."""
+    return splits.item_cold(world(0, num_users=100, num_items=100, density=0.7), share=0.2)
+
+
+def test_the_best_candidate_and_reference_on_validation_tasks_are_taken(split):
+    families = {"tuned": [constant(1), constant(3), constant(5)]}
+    chosen = select(split, [random_scores(), global_mean()], families, shots=(5,))
+    assert chosen.tuned["tuned"]["item_cold"].name == "always 3"
+    assert chosen.references["item_cold"] in ("global mean", "tuned")
+    assert chosen.noise["tuned"]["item_cold"] > 0
+    assert np.isnan(chosen.noise["random"]["item_cold"])
+
+
+def test_cold_items_are_selected_for_on_held_out_items(split):
+    assert selects_on_items(split)
+    held = split.held_out()
+    tasks = validation_tasks(held)
+    assert [one.name for one in tasks] == ["validation", "validation_items"]
+    assert (kind_of("user_cold", tasks), kind_of("item_cold", tasks), kind_of("both_cold", tasks)) == (0, 1, 1)
+    known = set(held.meta_train()["item"])
+    asked = set(held.interactions.items["item"].gather(np.unique(tasks[1].query_items)))
+    assert asked
+    assert not asked & known
+    assert not asked & set(split.cold_items)
+    assert set(split.meta_train()["item"]) > known
+
+
+def test_baselines_for_cold_items_are_fitted_without_the_held_out_ones(split):
+    seen = []
+
+    def fit(training):
+        seen.append(training.counts("items") > 0)
+        return damped_bias().fit(training)
+
+    select(split.held_out(), [Baseline("spy", fit)], {}, shots=())
+    hidden = split.interactions.items["item"].is_in(split.validation_items.ratings["item"].implode()).to_numpy()
+    assert len(seen) == 1  # no scenario here is of warm items
+    assert not (seen[0] & hidden).any()
