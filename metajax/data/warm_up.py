@@ -3,8 +3,8 @@
 The phases cold, a, b and c are the k-shot curve at k = 0, one, two and three batches, on one query.
 
 References:
-    Pan et al., 2019, "Warm up cold-start advertisements", section 4.1. https://arxiv.org/abs/1904.11547
-    Zhu et al., 2021, "Learning to warm up cold item embeddings", section 4.1. https://arxiv.org/abs/2105.04790
+    Pan et al., 2019, "Warm up cold-start advertisements", experiments. https://arxiv.org/abs/1904.11547
+    Zhu et al., 2021, "Learning to warm up cold item embeddings", experiments. https://arxiv.org/abs/2105.04790
 """
 
 from functools import partial

@@ -17,6 +17,8 @@ from metajax.experiment.learners import Joint as Joint
 from metajax.experiment.learners import Maml as Maml
 from metajax.experiment.learners import Mamo as Mamo
 from metajax.experiment.learners import Melu as Melu
+from metajax.experiment.learners import MetaEmbedding as MetaEmbedding
+from metajax.experiment.learners import Mwuf as Mwuf
 from metajax.experiment.learners import Ridge as Ridge
 from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy
 from metajax.experiment.losses import Ordinal as Ordinal

@@ -5,6 +5,10 @@ from metajax.learners.flows import full as full
 from metajax.learners.gradient import GradientState as GradientState
 from metajax.learners.gradient import gradient_learner as gradient_learner
 from metajax.learners.mamo import mamo as mamo
+from metajax.learners.meta_embedding import MetaEmbeddingState as MetaEmbeddingState
+from metajax.learners.meta_embedding import meta_embedding as meta_embedding
+from metajax.learners.mwuf import MwufState as MwufState
+from metajax.learners.mwuf import mwuf as mwuf
 from metajax.learners.objectives import last_step as last_step
 from metajax.learners.objectives import without_adaptation as without_adaptation
 from metajax.learners.presets import anil as anil

@@ -1,8 +1,8 @@
 """The table of all learners: the conformance suite runs over it, so a new learner is tested by adding a line."""
 
-from learners.worlds import linear_model
+from learners.worlds import identified_model, linear_model
 
-from metajax.learners import anil, joint, maml, mamo, melu, paths, ridge
+from metajax.learners import anil, joint, maml, mamo, melu, meta_embedding, mwuf, paths, ridge
 from metajax.losses import squared_error
 
 LEARNERS = {
@@ -22,11 +22,13 @@ LEARNERS = {
     "ridge": lambda: ridge(linear_model(), item_width=3),
     "joint": lambda: joint(linear_model(), squared_error()),
     "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
+    "meta_embedding": lambda: meta_embedding(identified_model(), squared_error(), content_width=3),
+    "mwuf": lambda: mwuf(identified_model(), squared_error(), content_width=3, rater_width=3),
 }
 
 ADAPTS = [name for name in LEARNERS if name != "joint"]
 EXACT_STREAM = ["ridge"]
 ADAPTS_ON_QUERY = []
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
-SURROGATE = ["fomaml", "mamo"]
+SURROGATE = ["fomaml", "mamo", "meta_embedding", "mwuf"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

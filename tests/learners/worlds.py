@@ -28,6 +28,22 @@ def linear_model(width: int = 3, user_width: int = 2) -> Model:
     )
 
 
+def identified_model(width: int = 3, user_width: int = 2, num_ids: int = 4) -> Model:
+    """`linear_model` whose user tower has a table of own ids too; a user without one is unknown, id 0."""
+    bare = linear_model(width, user_width)
+
+    def init(key):
+        params = bare.init(key)
+        table = 0.5 * jax.random.normal(jax.random.fold_in(key, 1), (num_ids, width))
+        return params | {"user": params["user"] | {"id": {"embedding": table}}}
+
+    def embed_user(params, user):
+        own = user.get("id", jnp.zeros((), jnp.int32))
+        return bare.embed_user(params, user) + jnp.where(own > 0, params["id"]["embedding"][own], 0)
+
+    return bare._replace(init=init, embed_user=embed_user)
+
+
 def random_task(key, *, support_rows=5, query_rows=4, width=3, user_width=2, real_support=None) -> Task:
     """One user with random features and stars; `real_support` rows are real, the others padding full of nonsense."""
     keys = jax.random.split(key, 5)
