@@ -11,7 +11,11 @@ from metajax.experiment import Experiment, Maml, load_experiment, override
 from metajax.experiment.codec import decode, encode
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path for path in (ROOT / "experiments").rglob("*.py"))
+FILES = [
+    path
+    for path in sorted((ROOT / "experiments").rglob("*.py"))
+    if path.stem != "linear_regression"  # the worked example: a script of its own, which no data set goes into
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
