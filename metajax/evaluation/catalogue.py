@@ -72,8 +72,13 @@ def top_lists(scores: np.ndarray, excluded: np.ndarray, k: int, *, seed: int = 0
     check_finite(scores, ~excluded)
     if (left := int((~excluded).sum(axis=1).min(initial=k))) < k:
         raise TaskError(f"A user has {left} items that are not excluded but the list is of {k}. Lower k.")
-    shuffled = np.random.default_rng(seed).random(scores.shape)
-    return np.lexsort((shuffled, -scores, excluded), axis=1)[:, :k]
+    shuffled = np.random.default_rng(seed).random(scores.shape, np.float32)
+    open_scores = np.where(excluded, -np.inf, scores)
+    least = np.partition(open_scores, -k, axis=1)[:, -k]
+    contenders = (open_scores >= least[:, None]).sum(axis=1).max()  # k, and what ties with the last of them
+    front = np.argpartition(-open_scores, contenders - 1, axis=1)[:, :contenders]
+    keys = tuple(np.take_along_axis(one, front, axis=1) for one in (shuffled, -open_scores))
+    return np.take_along_axis(front, np.lexsort(keys, axis=1)[:, :k], axis=1)
 
 
 def coverage_of_catalogue(lists: np.ndarray, num_items: int) -> float:

@@ -77,7 +77,7 @@ def _render_scenario(summary: Summary, scenario: str) -> Table:
         caption=_caption(summary, scenario),
         caption_justify="left",
     )
-    table.add_column("method", overflow="fold")
+    table.add_column("method", min_width=22, overflow="fold")
     for metric in metrics:
         table.add_column(
             Text(describe_metric(metric, summary.protocol).header), justify="right", min_width=6, overflow="fold"

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,19 +15,18 @@ import polars as pl
 from metajax import files
 from metajax.data import Interactions
 from metajax.errors import StorageError
-from metajax.evaluation.baselines import Baseline, Training, default_baselines, training_of, tuned_baselines
-from metajax.evaluation.baselines.methods import baseline_methods
+from metajax.evaluation.baselines import Training, training_of
 from metajax.evaluation.groups import user_groups
 from metajax.evaluation.measure import Method, Setting, results_frame
 from metajax.evaluation.predict import catalogue_scorer, predictor
 from metajax.evaluation.protocols import SENTENCES, lay_out
 from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
-from metajax.evaluation.selection import select
 from metajax.evaluation.summary import Summary, summarise
 from metajax.evaluation.values import Scale
 from metajax.experiment.artifact import Artifact, read_artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble
+from metajax.experiment.baseline_results import baseline_results
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.running import refits
@@ -64,22 +63,17 @@ def evaluate_run(
     for seed, artifact in artifacts.items():
         if artifact.encoding != assembly.encoding:
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")
-    fixed = default_baselines() if experiment.evaluation.baselines else default_baselines()[:2]
-    families = tuned_baselines() if experiment.evaluation.baselines and experiment.evaluation.tuned else {}
-    shots = experiment.evaluation.validation_shots
-    chosen = select(selection.split, fixed, families, shots=shots, progress=progress)
     training = training_of(assembly.interactions, assembly.split.train)
-    methods = [
-        *_learner_methods(assembly, artifacts),
-        *baseline_methods(training, fixed, chosen.tuned, chosen.noise, progress=progress),
-    ]
     scenarios = {name: lay_out(scenario, assembly.interactions) for name, scenario in assembly.split.scenarios.items()}
-    frame = results_frame(scenarios, methods, _setting(assembly, training), progress=progress)
+    setting = _setting(assembly, training)
+    baselines = baseline_results(selection, training, scenarios, setting, progress=progress)
+    learners = results_frame(scenarios, _learner_methods(assembly, artifacts), setting, progress=progress)
+    frame = pl.concat([learners, baselines.frame], how="diagonal_relaxed")
     protocol = _protocol(assembly)
     progress("bootstrap intervals and paired tests")
     groups = user_groups(assembly.interactions)
-    summary = summarise(frame, protocol=protocol, reference_baseline=chosen.references, groups=groups)
-    metadata = _metadata(assembly, folder, seeds, command) | {"tuned_baselines": _names(chosen.tuned)}
+    summary = summarise(frame, protocol=protocol, reference_baseline=baselines.references, groups=groups)
+    metadata = _metadata(assembly, folder, seeds, command) | {"tuned_baselines": baselines.tuned}
     write_report(folder, summary, metadata)
     write_per_user(folder / PER_USER, PerUser(experiment.name, assembly.interactions.name, protocol, frame))
     for seed, artifact in artifacts.items():
@@ -109,10 +103,6 @@ def _learner_methods(assembly: Assembly, artifacts: dict[int, Artifact]) -> list
         )
 
     return [method(seed, artifact) for seed, artifact in artifacts.items()]
-
-
-def _names(tuned: Mapping[str, Mapping[str, Baseline]]) -> dict[str, dict[str, str]]:
-    return {name: {scenario: one.name for scenario, one in of.items()} for name, of in tuned.items()}
 
 
 def _setting(assembly: Assembly, train: Training) -> Setting:

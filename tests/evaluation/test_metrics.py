@@ -208,3 +208,12 @@ def test_what_is_not_finite_in_padding_does_not_matter():
 def test_a_list_longer_than_what_is_left_is_refused():
     with pytest.raises(TaskError, match="A user has 1 items that are not excluded but the list is of 2"):
         catalogue.top_lists(np.zeros((1, 3)), np.array([[True, False, True]]), 2)
+
+
+def test_top_lists_are_those_of_a_full_sort_with_ties_at_random():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (50, 40)).astype(float)
+    excluded = rng.random(scores.shape) < 0.3
+    shuffled = np.random.default_rng(0).random(scores.shape, np.float32)
+    sorted_all = np.lexsort((shuffled, -scores, excluded), axis=1)[:, :7]
+    np.testing.assert_array_equal(catalogue.top_lists(scores, excluded, 7), sorted_all)

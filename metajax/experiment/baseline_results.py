@@ -1,0 +1,105 @@
+"""What the baselines reach, measured once: every learner on the same data and protocol is compared with the same rows.
+
+The values are kept in the user's cache under a hash of all that they depend on: every rating and feature, the choices
+of split and evaluation, and metajax's own code. Whatever changes, they are measured anew.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files as package_files
+from pathlib import Path
+
+import polars as pl
+
+from metajax.data import Interactions
+from metajax.data.sources import cache_folder
+from metajax.errors import StorageError
+from metajax.evaluation.baselines import Training, default_baselines, tuned_baselines
+from metajax.evaluation.baselines.methods import baseline_methods
+from metajax.evaluation.measure import Setting, results_frame
+from metajax.evaluation.results import PerUser, read_per_user, write_per_user
+from metajax.evaluation.selection import select
+from metajax.experiment.assembly import Assembly
+from metajax.experiment.codec import encode
+from metajax.tasks.taskset import TaskSet
+
+PARTS = ("data", "evaluation", "experiment", "tasks")
+
+
+@dataclass(frozen=True)
+class BaselineResults:
+    """The rows of all baselines.
+
+    Attributes:
+        frame: a results frame.
+        references: of every scenario, the baseline that learners are tested against.
+        tuned: name -> scenario -> the name of the candidate that was chosen.
+    """
+
+    frame: pl.DataFrame
+    references: Mapping[str, str]
+    tuned: Mapping[str, Mapping[str, str]]
+
+
+def baseline_results(
+    selection: Assembly,
+    training: Training,
+    scenarios: Mapping[str, TaskSet],
+    setting: Setting,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> BaselineResults:
+    """Return the kept rows, or choose, fit and measure the baselines and keep their rows.
+
+    Args:
+        selection: whose split says what is held out for selection.
+        training: what baselines are fitted to.
+        scenarios: tasks by scenario.
+        setting: what is known about the data.
+        progress: called with what is done next.
+    """
+    path = cache_folder() / "baselines" / f"{_key(selection)}.parquet"
+    try:
+        kept = read_per_user(path)
+        return BaselineResults(kept.frame, kept.protocol["references"], kept.protocol["tuned"])
+    except (StorageError, KeyError):
+        found = _measure(selection, training, scenarios, setting, progress)
+        about = {"references": found.references, "tuned": found.tuned}
+        write_per_user(path, PerUser("baselines", selection.interactions.name, about, found.frame))
+        return found
+
+
+def _measure(
+    selection: Assembly,
+    training: Training,
+    scenarios: Mapping[str, TaskSet],
+    setting: Setting,
+    progress: Callable[[str], None],
+) -> BaselineResults:
+    config = selection.experiment.evaluation
+    fixed = default_baselines() if config.baselines else default_baselines()[:2]
+    families = tuned_baselines() if config.baselines and config.tuned else {}
+    chosen = select(selection.split, fixed, families, shots=config.validation_shots, progress=progress)
+    methods = baseline_methods(training, fixed, chosen.tuned, chosen.noise, progress=progress)
+    frame = results_frame(scenarios, methods, setting, progress=progress)
+    names = {name: {scenario: one.name for scenario, one in of.items()} for name, of in chosen.tuned.items()}
+    return BaselineResults(frame, chosen.references, names)
+
+
+def _key(selection: Assembly) -> str:
+    experiment = selection.experiment
+    digest = sha256()
+    for choice in (experiment.split, experiment.evaluation):
+        digest.update(repr(encode(choice)).encode())
+    digest.update(_content(selection.interactions).encode())
+    for part in PARTS:
+        for source in sorted(Path(str(package_files("metajax").joinpath(part))).rglob("*.py")):
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def _content(interactions: Interactions) -> str:
+    """Hash the ratings and both tables, whatever the order of columns."""
+    tables = (interactions.ratings, interactions.users, interactions.items)
+    return " ".join(str(table.select(sorted(table.columns)).hash_rows(seed=0).to_list()) for table in tables)
