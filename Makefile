@@ -69,7 +69,7 @@ check: lint types test ## What CI runs
 demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to a new person
 	$(RUN)/metajax demo
 
-docs: $(READY) ## Write the results tables of README from the kept reports
+docs: $(READY) ## Write docs/results.md and the README's results from the kept reports
 	$(RUN)/python docs/results_table.py
 
 clean: ## Delete the environments, caches and builds; runs stay

@@ -1,49 +1,55 @@
-"""Write the results tables of README.md from the kept reports: python docs/results_table.py (or `make docs`).
+"""Write docs/results.md and README.md's results from the kept reports: python docs/results_table.py (or `make docs`).
 
-Every number comes from experiments/results/**/*.json; nothing is typed in.
+Every number comes from experiments/results/**/*.json; nothing is typed in. A table is of one data set, protocol and
+scenario: the learners of all its reports, and the baselines of its folder. Tests against the reference baseline are
+Holm-corrected over the learners and metrics of a table.
 """
 
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+
 from metajax.evaluation.report import Report, read_report
+from metajax.evaluation.statistics import holm
 from metajax.evaluation.summary import Estimate
-from metajax.evaluation.wording import number, outcome
+from metajax.evaluation.wording import describe_metric, number, outcome, shot
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-METRICS = {"mae": "MAE", "rmse": "RMSE", "ndcg@5": "nDCG@5"}
+METRICS = {"mae": "MAE", "rmse": "RMSE", "ndcg@5": "nDCG@5", "nll": "NLL", "catalogue_ndcg@10": "catalogue nDCG@10"}
+ON_README = (("ml-1m", "melu", "user_cold"),)
+
+Key = tuple[str, str, str]
+Reports = dict[str, Report]
 
 
-def tables(reports: dict[str, Report]) -> str:
-    """Write one Markdown table a protocol, data set and scenario: learners of all reports, baselines of the first."""
-    groups: dict[tuple[str, str, str], dict[str, Report]] = defaultdict(dict)
+def boards(reports: Reports) -> dict[Key, Reports]:
+    """Group reports by data set, protocol and scenario."""
+    groups: dict[Key, Reports] = defaultdict(dict)
     for name, report in reports.items():
         for scenario in report.summary.scenarios:
-            key = (report.metadata["data"]["name"], str(report.summary.protocol["name"]), scenario)
-            groups[key][name] = report
-    return "\n".join(_table(*key, group) for key, group in sorted(groups.items()))
+            groups[report.metadata["data"]["name"], str(report.summary.protocol["name"]), scenario][name] = report
+    return dict(sorted(groups.items()))
 
 
-def _table(data: str, protocol: str, scenario: str, reports: dict[str, Report]) -> str:
-    first = next(iter(reports.values()))
-    reference = first.summary.reference_baseline[scenario]
-    rows = []
-    for name, report in reports.items():
-        learners = {one.method for one in _full(report, scenario) if one.kind == "learner"}
-        rows += [
-            (method, [*_cells(report, scenario, method), _verdict(report, scenario, method)], f"`{name}`")
-            for method in sorted(learners)
-        ]
-    baselines = dict.fromkeys(one.method for one in _full(first, scenario) if one.kind == "baseline")
-    rows += [(method, [*_cells(first, scenario, method), ""], "baseline") for method in baselines]
+def table(key: Key, reports: Reports) -> str:
+    """Write one Markdown table at full support."""
+    data, protocol, scenario = key
+    source = baselines_of(reports)
+    found = _verdicts(scenario, reports)
+    rows = [
+        (method, [*_cells(report, scenario, method), found.get((name, method), "")], f"`{name}`")
+        for name, report in reports.items()
+        for method in _methods(report, scenario, "learner")
+    ]
+    rows += [(method, [*_cells(source, scenario, method), ""], "baseline") for method in _methods(source, scenario)]
     rows.sort(key=lambda row: row[1][0] or "9")
-    users = next(one.users for one in _full(first, scenario))
-    seeds = len(first.summary.seeds)
+    reference = source.summary.reference_baseline[scenario]
+    users = max(one.users for one in _full(source, scenario))
     lines = [
-        f"**{data}, protocol `{protocol}`, {scenario}**: {users} users, {first.summary.protocol['draws']} draws, "
-        f"{seeds} training seed{'s' * (seeds > 1)}, full support; 95 % intervals over users. "
-        f"Reference baseline (chosen on validation users): {reference}.",
+        f"**{data}, protocol `{protocol}`, {scenario}**: {users} users, {source.summary.protocol['draws']} draws, full "
+        f"support; 95 % intervals over users. Reference baseline, chosen on validation users: {reference}.",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | MAE against the reference | report |",
         "|---|" + "---|" * (len(METRICS) + 2),
@@ -53,37 +59,96 @@ def _table(data: str, protocol: str, scenario: str, reports: dict[str, Report]) 
     return "\n".join(lines)
 
 
+def curve(key: Key, reports: Reports, metric: str) -> str:
+    """Write one metric at every support size."""
+    scenario = key[2]
+    source = baselines_of(reports)
+    shots = source.summary.shots(scenario)
+    lines = [(report, method) for report in reports.values() for method in _methods(report, scenario, "learner")]
+    lines += [(source, method) for method in _methods(source, scenario)]
+    rows = []
+    for report, method in lines:
+        values = {one.k: one.value for one in report.summary.estimates if _is(one, scenario, method, metric)}
+        if values:
+            rows.append((method, [number(values.get(k)) for k in shots]))
+    rows.sort(key=lambda row: row[1][-1])
+    return "\n".join(
+        [
+            f"{describe_metric(metric, source.summary.protocol).header} by support size:",
+            "",
+            "| method | " + " | ".join(shot(k) for k in shots) + " |",
+            "|---|" + "---|" * len(shots),
+            *(f"| {method} | {' | '.join(cells)} |" for method, cells in rows),
+            "",
+        ]
+    )
+
+
+def baselines_of(reports: Reports) -> Report:
+    """Return the report that holds the baselines of a table."""
+    return next(
+        (report for report in reports.values() if report.metadata["name"] == "baselines"), next(iter(reports.values()))
+    )
+
+
+def _methods(report: Report, scenario: str, kind: str = "baseline") -> list[str]:
+    return list(dict.fromkeys(one.method for one in _full(report, scenario) if one.kind == kind))
+
+
 def _full(report: Report, scenario: str) -> list[Estimate]:
     return [one for one in report.summary.estimates if one.scenario == scenario and one.k is None]
+
+
+def _is(one: Estimate, scenario: str, method: str, metric: str) -> bool:
+    return (one.scenario, one.method, one.metric) == (scenario, method, metric)
 
 
 def _cells(report: Report, scenario: str, method: str) -> list[str]:
     found = {one.metric: one for one in _full(report, scenario) if one.method == method}
     return [
-        f"{found[name].value:.3f} [{found[name].low:.3f}, {found[name].high:.3f}]" if name in found else ""
+        f"{number(found[name].value)} [{number(found[name].low)}, {number(found[name].high)}]" if name in found else ""
         for name in METRICS
     ]
 
 
-def _verdict(report: Report, scenario: str, method: str) -> str:
-    """Say whether a learner won or lost, by the corrected paired test of its report."""
-    for one in report.summary.comparisons:
-        if (one.scenario, one.method, one.metric, one.k) == (scenario, method, "mae", None):
-            said = outcome(one.difference, one.p_holm, -1)
-            return f"{said} by {number(abs(one.difference))}" if said in ("better", "worse") else said
-    return ""
+def _verdicts(scenario: str, reports: Reports) -> dict[tuple[str, str], str]:
+    """Say of every learner whether it won or lost, corrected over all learners and metrics of the table."""
+    tests = [
+        (name, one)
+        for name, report in reports.items()
+        for one in report.summary.comparisons
+        if one.scenario == scenario and one.k is None and one.metric in METRICS
+    ]
+    corrected = holm(np.array([one.p for _, one in tests])) if tests else []
+    verdicts = {}
+    for (name, one), p in zip(tests, corrected, strict=True):
+        if one.metric == "mae":
+            said = outcome(one.difference, float(p), -1)
+            said = f"{said} by {number(abs(one.difference))}" if said in ("better", "worse") else said
+            verdicts[name, one.method] = said
+    return verdicts
 
 
 def main() -> None:
-    """Fill README.md between the markers."""
+    """Write both files."""
     folder = ROOT / "experiments" / "results"
     reports = {
         str(path.relative_to(folder).with_suffix("")): read_report(path) for path in sorted(folder.rglob("*.json"))
     }
+    found = boards(reports)
+    page = [
+        "# Results\n",
+        "Written by `make docs` from the reports in `experiments/results/`, which hold the command, commit, seeds and",
+        "configuration of each run. What the columns mean: [protocols.md](protocols.md).\n",
+    ]
+    for key, group in found.items():
+        page += [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
+    (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
+    short = "\n".join(table(key, found[key]) for key in ON_README if key in found)
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{tables(reports)}\n{END}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{BEGIN}\n\n{short}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,22 +105,37 @@ def compare_verb(arguments: Sequence[str]) -> None:
     """Compare evaluated runs."""
     import tyro
 
-    def compare(runs: tuple[Path, ...], /) -> None:
-        """Compare the learners of two or more evaluated runs, paired over the users that all of them have.
+    def compare(runs: tuple[Path, ...], /, *, pairs: bool = True, write: Path | None = None) -> None:
+        """Print the board of two or more evaluated runs, and their learners' differences from the first run's.
+
+        The board holds every learner and baseline with its interval, and tests against the best baseline that are
+        Holm-corrected over the board. Differences are paired over the users that all runs have.
 
         Args:
-            runs: Folders of the runs; the first one's learner is the reference.
+            runs: Folders of the runs; for the differences the first one's learner is the reference.
+            pairs: Print the differences from the first run too.
+            write: Folder to write the board to, as report.json and report.html.
         """
         from rich.console import Console
 
+        from metajax.evaluation.board import board
         from metajax.evaluation.comparison import compare as compare_runs
         from metajax.evaluation.comparison import render_comparison
+        from metajax.evaluation.report import read_report, write_report
         from metajax.evaluation.results import read_per_user
+        from metajax.evaluation.tables import render_table
 
         values = [read_per_user(run / "per_user.parquet") for run in runs]
-        found = compare_runs(values)
-        for table in render_comparison(found, values[0].protocol):
+        pairwise = compare_runs(values)
+        report = read_report(runs[0] / "report.json")
+        summary = board(values, references=report.summary.reference_baseline)
+        tables = [*render_table(summary), *(render_comparison(pairwise, values[0].protocol) if pairs else [])]
+        for table in tables:
             Console().print(table)
+        if write:
+            about = {"name": "board", "command": _command("compare", arguments), "data": report.metadata.get("data")}
+            write_report(write, summary, about)
+            print(f"Written: {write / 'report.json'} and {write / 'report.html'}")
 
     tyro.cli(compare, prog="metajax compare", args=list(arguments))
 

@@ -28,8 +28,8 @@ def compare(runs: Sequence[PerUser], *, seed: int = 0) -> tuple[Comparison, ...]
         ConfigError: if there are fewer than two learners, or the runs differ in protocol or data or share no user.
     """
     for other in runs[1:]:
-        _refuse_to_mix(runs[0], other)
-    frames = [_learners(name, run.frame) for name, run in zip(_names(runs), runs, strict=True)]
+        refuse_to_mix(runs[0], other)
+    frames = [_learners(name, run.frame) for name, run in zip(run_names(runs), runs, strict=True)]
     if len({frame.schema["user"] for frame in frames}) > 1:
         raise ConfigError("The runs name users by different types. Evaluate them on the same data.")
     pooled = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame({"method": []})
@@ -70,12 +70,14 @@ def render_comparison(comparisons: Sequence[Comparison], protocol: Mapping[str, 
     return list(tables.values())
 
 
-def _names(runs: Sequence[PerUser]) -> list[str]:
+def run_names(runs: Sequence[PerUser]) -> list[str]:
+    """Name the runs; names that two share are numbered."""
     names = [run.name for run in runs]
     return [f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _refuse_to_mix(first: PerUser, other: PerUser) -> None:
+def refuse_to_mix(first: PerUser, other: PerUser) -> None:
+    """Raise `ConfigError` unless both runs are of the same data and protocol."""
     if first.data != other.data:
         raise ConfigError(f"{first.name} is on {first.data} and {other.name} on {other.data}: they are not comparable.")
     for key in sorted(first.protocol.keys() | other.protocol.keys()):

@@ -1,6 +1,7 @@
 """Runs are compared over the users in common, under one protocol or not at all."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -9,9 +10,11 @@ from evaluation.report_frames import PROTOCOL, results_frame
 from rich.console import Console
 
 from metajax.errors import ConfigError
+from metajax.evaluation.board import board
 from metajax.evaluation.comparison import compare, render_comparison
 from metajax.evaluation.results import PerUser
 from metajax.evaluation.statistics import holm
+from metajax.evaluation.tables import table_rows
 
 
 def run(name, error, *, data="toy", protocol=None):
@@ -108,3 +111,17 @@ def test_three_runs_are_compared_with_the_first_and_corrected_together():
     found = [one for one in compare([run("a", 0.7), run("b", 0.7), run("c", 0.9)]) if one.k is None]
     assert {(one.method, one.reference) for one in found} == {("b: maml", "a: maml"), ("c: maml", "a: maml")}
     np.testing.assert_allclose([one.p_holm for one in found], holm(np.array([one.p for one in found])))
+
+
+def test_the_board_holds_all_learners_and_one_set_of_baselines_with_one_correction():
+    methods = [("bias", "baseline", 0.8), ("maml", "learner", 0.7)]
+    runs = [PerUser(name, "ml", PROTOCOL, results_frame(methods, num_users=30)) for name in "ab"]
+    summary = board(runs, references={"user_cold": "bias"})
+    assert [row.method for row in table_rows(summary, "user_cold", ("mae",), None)] == ["a: maml", "b: maml", "bias"]
+    assert {one.method for one in summary.comparisons} == {"a: maml", "b: maml"}
+    alone = board(runs[:1], references={"user_cold": "bias"})
+    assert all(one.p_holm <= other.p_holm for one, other in zip(alone.comparisons, summary.comparisons, strict=False))
+    with pytest.raises(ConfigError, match="needs one evaluated run or more, got none"):
+        board([], references={})
+    with pytest.raises(ConfigError, match="not comparable"):
+        board([runs[0], replace(runs[1], data="other")], references={"user_cold": "bias"})
