@@ -13,6 +13,7 @@ from metajax.experiment.experiment import Experiment as Experiment
 from metajax.experiment.experiment import load_experiment as load_experiment
 from metajax.experiment.experiment import override as override
 from metajax.experiment.learners import Anil as Anil
+from metajax.experiment.learners import ConditionalNeuralProcess as ConditionalNeuralProcess
 from metajax.experiment.learners import Joint as Joint
 from metajax.experiment.learners import Maml as Maml
 from metajax.experiment.learners import Mamo as Mamo

@@ -1,5 +1,7 @@
 """Meta-learning algorithms: six pure functions each, for one task."""
 
+from metajax.learners.cnp import CnpState as CnpState
+from metajax.learners.cnp import cnp as cnp
 from metajax.learners.flows import first_order as first_order
 from metajax.learners.flows import full as full
 from metajax.learners.gradient import GradientState as GradientState

@@ -2,7 +2,7 @@
 
 from learners.worlds import identified_model, linear_model
 
-from metajax.learners import anil, joint, maml, mamo, melu, meta_embedding, mwuf, paths, ridge
+from metajax.learners import anil, cnp, joint, maml, mamo, melu, meta_embedding, mwuf, paths, ridge
 from metajax.losses import squared_error
 
 LEARNERS = {
@@ -24,10 +24,13 @@ LEARNERS = {
     "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "meta_embedding": lambda: meta_embedding(identified_model(), squared_error(), content_width=3),
     "mwuf": lambda: mwuf(identified_model(), squared_error(), content_width=3, rater_width=3),
+    "cnp": lambda: cnp(linear_model(), squared_error(), user_width=3, item_width=3, width=8),
 }
 
-ADAPTS = [name for name in LEARNERS if name != "joint"]
-EXACT_STREAM = ["ridge"]
+AMORTISED = ["cnp"]
+"""Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
+ADAPTS = [name for name in LEARNERS if name not in ("joint", *AMORTISED)]
+EXACT_STREAM = ["ridge", "cnp"]
 ADAPTS_ON_QUERY = []
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
 SURROGATE = ["fomaml", "mamo", "meta_embedding", "mwuf"]

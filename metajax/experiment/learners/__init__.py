@@ -6,5 +6,6 @@ from metajax.experiment.learners.gradient import Joint as Joint
 from metajax.experiment.learners.gradient import Maml as Maml
 from metajax.experiment.learners.gradient import Melu as Melu
 from metajax.experiment.learners.memory import Mamo as Mamo
+from metajax.experiment.learners.neural_process import ConditionalNeuralProcess as ConditionalNeuralProcess
 from metajax.experiment.learners.warm_up import MetaEmbedding as MetaEmbedding
 from metajax.experiment.learners.warm_up import Mwuf as Mwuf
