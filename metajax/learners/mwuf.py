@@ -45,7 +45,7 @@ def mwuf(
     *,
     content_width: int,
     rater_width: int,
-    inner_step_size: float = 0.1,
+    inner_step_size: float = 0.05,
     batch_rows: int = 20,
     hidden_width: int = 16,
 ) -> Learner:

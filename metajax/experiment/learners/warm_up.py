@@ -40,7 +40,7 @@ class MetaEmbedding:
 class Mwuf:
     """MWUF: a new item's own embedding, begun as the mean item's, is scaled by content and shifted by its raters."""
 
-    inner_step_size: float = 0.1
+    inner_step_size: float = 0.05
     """Size of the cold embedding's step on a batch."""
     batch_rows: int = 20
     """Ratings of a batch."""
