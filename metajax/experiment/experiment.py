@@ -38,8 +38,7 @@ class Experiment:
     loss: Any = field(default_factory=SquaredError)
     """What a row costs: SquaredError, BinaryCrossEntropy, SoftmaxCrossEntropy, Ordinal or PairwiseRanking."""
     learner: Any = field(default_factory=Ridge)
-    """How users are adapted to: Maml, Anil, Melu, Mamo, Ridge, ConditionalNeuralProcess, Joint, MetaEmbedding or
-    Mwuf."""
+    """How users are adapted to, such as Ridge, Melu or Maml: any class of metajax/experiment/learners."""
     episodes: EpisodeConfig = field(default_factory=EpisodeConfig)
     """How training tasks are drawn."""
     optimizer: Any = field(default_factory=Adam)

@@ -41,11 +41,18 @@ class TwoTower:
     """Length of the embedding of a column."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the decision layers."""
+    context: int = 0
+    """Length of the context vector that CAVIA adapts."""
 
     def build(self, columns: Sequence[Column], *, outputs: int, offset: float) -> Model:
         """Make the model."""
         return models.two_tower(
-            columns, embedding_dim=self.embedding_dim, hidden=self.hidden, outputs=outputs, offset=offset
+            columns,
+            embedding_dim=self.embedding_dim,
+            hidden=self.hidden,
+            context=self.context,
+            outputs=outputs,
+            offset=offset,
         )
 
 

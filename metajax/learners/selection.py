@@ -16,6 +16,12 @@ def paths(*patterns: str) -> Selection:
     return lambda path: any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
+def all_but(*patterns: str) -> Selection:
+    """Select the leaves whose path matches none of the patterns."""
+    chosen = paths(*patterns)
+    return lambda path: not chosen(path)
+
+
 def everything() -> Selection:
     """Select all parameters."""
     return paths("*")

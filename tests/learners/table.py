@@ -1,8 +1,29 @@
 """The table of all learners: the conformance suite runs over it, so a new learner is tested by adding a line."""
 
-from learners.worlds import identified_model, linear_model
+from learners.worlds import contextual_model, identified_model, linear_model
 
-from metajax.learners import anil, cnp, joint, maml, mamo, melu, meta_embedding, mwuf, paths, ridge
+from metajax.learners import (
+    alfa,
+    anil,
+    boil,
+    cavia,
+    cnp,
+    imaml,
+    joint,
+    maml,
+    mamlpp,
+    mamo,
+    melu,
+    meta_curvature,
+    meta_embedding,
+    meta_sgd,
+    minibatch_prox,
+    mlr,
+    mwuf,
+    paths,
+    reptile,
+    ridge,
+)
 from metajax.losses import squared_error
 
 LEARNERS = {
@@ -19,6 +40,18 @@ LEARNERS = {
         inner_steps=2,
         inner_step_size=0.05,
     ),
+    "reptile": lambda: reptile(linear_model(), squared_error(), inner_steps=3, inner_step_size=0.05, adam=False),
+    "boil": lambda: boil(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
+    "meta_sgd": lambda: meta_sgd(linear_model(), squared_error()),
+    "mamlpp": lambda: mamlpp(
+        linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, fast=paths("head/*")
+    ),
+    "imaml": lambda: imaml(linear_model(), squared_error(), inner_steps=10, inner_step_size=0.05, fast=paths("head/*")),
+    "mlr": lambda: mlr(linear_model(), squared_error(), inner_steps=3, inner_step_size=0.05),
+    "minibatch_prox": lambda: minibatch_prox(linear_model(), squared_error(), inner_step_size=0.05),
+    "cavia": lambda: cavia(contextual_model(), squared_error(), inner_step_size=0.1),
+    "alfa": lambda: alfa(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, fast=paths("head/*")),
+    "meta_curvature": lambda: meta_curvature(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "ridge": lambda: ridge(linear_model(), item_width=3),
     "joint": lambda: joint(linear_model(), squared_error()),
     "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
@@ -31,7 +64,7 @@ AMORTISED = ["cnp"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
 ADAPTS = [name for name in LEARNERS if name not in ("joint", *AMORTISED)]
 EXACT_STREAM = ["ridge", "cnp"]
-ADAPTS_ON_QUERY = []
+ADAPTS_ON_QUERY = ["reptile", "minibatch_prox"]
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
-SURROGATE = ["fomaml", "mamo", "meta_embedding", "mwuf"]
+SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

@@ -44,6 +44,21 @@ def identified_model(width: int = 3, user_width: int = 2, num_ids: int = 4) -> M
     return bare._replace(init=init, embed_user=embed_user)
 
 
+def contextual_model(size: int = 4) -> Model:
+    """The linear model with a context vector, zero at the start, that is mixed into the user's vector."""
+    whole = linear_model()
+
+    def init(key):
+        params = whole.init(key)
+        mix = jax.random.normal(jax.random.fold_in(key, 1), (size, 3))
+        return params | {"head": params["head"] | {"context": jnp.zeros(size), "mix": mix}}
+
+    def score(params, user_vector, item_vectors):
+        return whole.score(params, user_vector + params["context"] @ params["mix"], item_vectors)
+
+    return Model(init, whole.embed_user, whole.embed_item, score)
+
+
 def random_task(key, *, support_rows=5, query_rows=4, width=3, user_width=2, real_support=None) -> Task:
     """One user with random features and stars; `real_support` rows are real, the others padding full of nonsense."""
     keys = jax.random.split(key, 5)

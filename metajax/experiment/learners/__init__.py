@@ -5,6 +5,16 @@ from metajax.experiment.learners.gradient import Anil as Anil
 from metajax.experiment.learners.gradient import Joint as Joint
 from metajax.experiment.learners.gradient import Maml as Maml
 from metajax.experiment.learners.gradient import Melu as Melu
+from metajax.experiment.learners.learned_rules import Alfa as Alfa
+from metajax.experiment.learners.learned_rules import Boil as Boil
+from metajax.experiment.learners.learned_rules import Cavia as Cavia
+from metajax.experiment.learners.learned_rules import ImplicitMaml as ImplicitMaml
+from metajax.experiment.learners.learned_rules import MamlPlusPlus as MamlPlusPlus
+from metajax.experiment.learners.learned_rules import MetaCurvature as MetaCurvature
+from metajax.experiment.learners.learned_rules import MetaSgd as MetaSgd
+from metajax.experiment.learners.learned_rules import MinibatchProx as MinibatchProx
+from metajax.experiment.learners.learned_rules import Mlr as Mlr
+from metajax.experiment.learners.learned_rules import Reptile as Reptile
 from metajax.experiment.learners.memory import Mamo as Mamo
 from metajax.experiment.learners.neural_process import ConditionalNeuralProcess as ConditionalNeuralProcess
 from metajax.experiment.learners.warm_up import MetaEmbedding as MetaEmbedding
