@@ -1,7 +1,7 @@
 """What the baselines reach, measured once: every learner on the same data and protocol is compared with the same rows.
 
 The values are kept in the user's cache under a hash of all that they depend on: every rating and feature, the choices
-of split and evaluation, and metajax's own code. Whatever changes, they are measured anew.
+of split and evaluation, and metajax's own code below. Whatever changes, they are measured anew.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from metajax.experiment.assembly import Assembly
 from metajax.experiment.codec import encode
 from metajax.tasks.taskset import TaskSet
 
-PARTS = ("data", "evaluation", "experiment", "tasks")
+PARTS = ("data", "evaluation", "tasks")
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,11 @@ def _key(selection: Assembly) -> str:
     for choice in (experiment.split, experiment.evaluation):
         digest.update(repr(encode(choice)).encode())
     digest.update(_content(selection.interactions).encode())
+    sources = [Path(__file__)]
     for part in PARTS:
-        for source in sorted(Path(str(package_files("metajax").joinpath(part))).rglob("*.py")):
-            digest.update(source.read_bytes())
+        sources += sorted(Path(str(package_files("metajax").joinpath(part))).rglob("*.py"))
+    for source in sources:
+        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
