@@ -55,3 +55,5 @@ from metajax.learners.rules import weight_decay as weight_decay
 from metajax.learners.selection import all_but as all_but
 from metajax.learners.selection import everything as everything
 from metajax.learners.selection import paths as paths
+from metajax.learners.tanp import TanpState as TanpState
+from metajax.learners.tanp import tanp as tanp

@@ -23,6 +23,7 @@ from metajax.learners import (
     paths,
     reptile,
     ridge,
+    tanp,
 )
 from metajax.losses import squared_error
 
@@ -58,13 +59,16 @@ LEARNERS = {
     "meta_embedding": lambda: meta_embedding(identified_model(), squared_error(), content_width=3),
     "mwuf": lambda: mwuf(identified_model(), squared_error(), content_width=3, rater_width=3),
     "cnp": lambda: cnp(linear_model(), squared_error(), user_width=3, item_width=3, width=8),
+    "tanp": lambda: tanp(
+        linear_model(), squared_error(), user_width=3, item_width=3, width=8, latent_width=4, num_clusters=3
+    ),
 }
 
-AMORTISED = ["cnp"]
+AMORTISED = ["cnp", "tanp"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
 ADAPTS = [name for name in LEARNERS if name not in ("joint", *AMORTISED)]
-EXACT_STREAM = ["ridge", "cnp"]
-ADAPTS_ON_QUERY = ["reptile", "minibatch_prox"]
+EXACT_STREAM = ["ridge", "cnp", "tanp"]
+ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp"]
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
-SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf"]
+SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf", "tanp"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

@@ -29,3 +29,33 @@ class ConditionalNeuralProcess:
             width=self.width,
             min_deviation=self.min_deviation,
         )
+
+
+@dataclass(frozen=True)
+class TaNP:
+    """TaNP: a neural process whose decoder is modulated by which kinds of user a new one is like."""
+
+    width: int = 64
+    """Width of the task's embedding and of hidden layers."""
+    latent_width: int = 32
+    """Width of the latent z."""
+    num_clusters: int = 10
+    """Kinds of user that are told apart."""
+    clustering_weight: float = 0.1
+    """Weight of the clustering loss."""
+    min_deviation: float = 0.1
+    """Least predictive standard deviation, in units of the rating."""
+
+    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
+        """Make the learner."""
+        return learners.tanp(
+            model,
+            loss,
+            user_width=user_width(model, columns),
+            item_width=item_width(model, columns),
+            width=self.width,
+            latent_width=self.latent_width,
+            num_clusters=self.num_clusters,
+            clustering_weight=self.clustering_weight,
+            min_deviation=self.min_deviation,
+        )
