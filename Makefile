@@ -10,7 +10,7 @@ OPTIONS ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check bench-sinusoid demo docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -68,6 +68,9 @@ check: lint types test ## What CI runs
 
 demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to a new person
 	$(RUN)/metajax demo
+
+bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
+	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)
 
 docs: $(READY) ## Write docs/results.md and the README's results from the kept reports
 	$(RUN)/python docs/results_table.py

@@ -1,7 +1,7 @@
 """The one outer loop's step: draw a meta-batch, take the mean loss over tasks, move the meta-parameters."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from metajax.tasks.catalogue import Catalogue, Histories
 from metajax.tasks.episodes import Bucket, EpisodeConfig, sample_tasks
 from metajax.types import Key, Learner, Metrics, PyTree
+
+Source = Any
 
 
 class TrainState(NamedTuple):
@@ -92,26 +94,26 @@ def make_meta_loss(
 
 
 def make_outer_steps(
-    meta_loss: Callable[[PyTree, TaskSource, Key, jax.Array], tuple[jax.Array, Metrics]],
+    meta_loss: Callable[[PyTree, Source, Key, jax.Array], tuple[jax.Array, Metrics]],
     optimizer: optax.GradientTransformation,
     *,
     seed: int,
     num_steps: int,
     accumulate: int = 1,
-) -> Callable[[TrainState, TaskSource, int], tuple[TrainState, StepInfo]]:
+) -> Callable[[TrainState, Source, int], tuple[TrainState, StepInfo]]:
     """Compile (state, source, count) -> `count` outer steps in one scan; the state's buffers are donated.
 
     The key of a step is the seed's, folded with the step, so that the sampler has no state but these two.
 
     Args:
-        meta_loss: from `make_meta_loss`.
+        meta_loss: from `make_meta_loss`, or of tasks from elsewhere: `source` is handed on to it as it is.
         optimizer: any optax transformation.
         seed: of the episodes.
         num_steps: of the whole run; progress = step / num_steps.
         accumulate: meta-batches whose gradients are averaged in one step.
     """
 
-    def gradient(meta_params: PyTree, source: TaskSource, key: Key, progress: jax.Array) -> tuple:
+    def gradient(meta_params: PyTree, source: Source, key: Key, progress: jax.Array) -> tuple:
         def add(total: PyTree, one: Key) -> tuple[PyTree, None]:
             (loss, metrics), gradients = jax.value_and_grad(meta_loss, has_aux=True)(meta_params, source, one, progress)
             part = jax.tree.map(lambda leaf: leaf / accumulate, (loss, metrics, gradients))
@@ -122,7 +124,7 @@ def make_outer_steps(
         first, *rest = jax.random.split(key, accumulate)
         return jax.lax.scan(add, add(None, first)[0], jnp.stack(rest))[0]
 
-    def outer_step(state: TrainState, source: TaskSource) -> tuple[TrainState, StepInfo]:
+    def outer_step(state: TrainState, source: Source) -> tuple[TrainState, StepInfo]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         progress = state.step.astype(jnp.float32) / num_steps
         loss, metrics, gradients = gradient(state.meta_params, source, key, progress)
@@ -133,7 +135,7 @@ def make_outer_steps(
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
         return state._replace(step=state.step + 1), StepInfo(loss, norm, finite, metrics)
 
-    def outer_steps(state: TrainState, source: TaskSource, count: int) -> tuple[TrainState, StepInfo]:
+    def outer_steps(state: TrainState, source: Source, count: int) -> tuple[TrainState, StepInfo]:
         return jax.lax.scan(lambda carry, _: outer_step(carry, source), state, length=count)
 
     return jax.jit(outer_steps, static_argnums=2, donate_argnums=0)
