@@ -14,6 +14,7 @@ from metajax.experiment.experiment import load_experiment as load_experiment
 from metajax.experiment.experiment import override as override
 from metajax.experiment.learners import Alfa as Alfa
 from metajax.experiment.learners import Anil as Anil
+from metajax.experiment.learners import AttentiveNeuralProcess as AttentiveNeuralProcess
 from metajax.experiment.learners import Boil as Boil
 from metajax.experiment.learners import Cavia as Cavia
 from metajax.experiment.learners import ConditionalNeuralProcess as ConditionalNeuralProcess

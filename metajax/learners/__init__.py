@@ -1,5 +1,7 @@
 """Meta-learning algorithms: six pure functions each, for one task."""
 
+from metajax.learners.attentive_neural_process import AttentiveState as AttentiveState
+from metajax.learners.attentive_neural_process import attentive_neural_process as attentive_neural_process
 from metajax.learners.cnp import CnpState as CnpState
 from metajax.learners.cnp import cnp as cnp
 from metajax.learners.flows import Flow as Flow

@@ -5,6 +5,7 @@ from learners.worlds import contextual_model, identified_model, linear_model
 from metajax.learners import (
     alfa,
     anil,
+    attentive_neural_process,
     boil,
     cavia,
     cnp,
@@ -62,12 +63,15 @@ LEARNERS = {
     "tanp": lambda: tanp(
         linear_model(), squared_error(), user_width=3, item_width=3, width=8, latent_width=4, num_clusters=3
     ),
+    "attentive_neural_process": lambda: attentive_neural_process(
+        linear_model(), squared_error(), user_width=3, item_width=3, width=8, num_heads=2, max_support=8
+    ),
 }
 
-AMORTISED = ["cnp", "tanp"]
+AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
 ADAPTS = [name for name in LEARNERS if name not in ("joint", *AMORTISED)]
-EXACT_STREAM = ["ridge", "cnp", "tanp"]
+EXACT_STREAM = ["ridge", "cnp", "tanp", "attentive_neural_process"]
 ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp"]
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
 SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf", "tanp"]

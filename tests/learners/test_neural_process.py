@@ -10,7 +10,7 @@ from learners.table import AMORTISED, LEARNERS
 from learners.worlds import linear_model, random_task, random_tasks
 
 from metajax.errors import ConfigError
-from metajax.learners import cnp, tanp
+from metajax.learners import attentive_neural_process, cnp, tanp
 from metajax.learners.dense import dense, init_dense, side_by_side
 from metajax.learners.gaussian import bounded_variance, divergence, negative_log_likelihood
 from metajax.losses import binary_cross_entropy, squared_error
@@ -147,7 +147,7 @@ def test_adapting_is_learned(name):
 
 @pytest.mark.parametrize("name", AMORTISED)
 def test_choices_that_make_no_sense_are_told(name):
-    make = {"cnp": cnp, "tanp": tanp}[name]
+    make = {"cnp": cnp, "tanp": tanp, "attentive_neural_process": attentive_neural_process}[name]
     with pytest.raises(ConfigError, match="likelihood of a Gaussian, got the loss binary cross-entropy"):
         make(linear_model(), binary_cross_entropy(), **WIDTHS)
     with pytest.raises(ConfigError, match="min_deviation of a neural process must be positive, got 0"):

@@ -16,6 +16,7 @@ from metajax.experiment.learners.learned_rules import MinibatchProx as Minibatch
 from metajax.experiment.learners.learned_rules import Mlr as Mlr
 from metajax.experiment.learners.learned_rules import Reptile as Reptile
 from metajax.experiment.learners.memory import Mamo as Mamo
+from metajax.experiment.learners.neural_process import AttentiveNeuralProcess as AttentiveNeuralProcess
 from metajax.experiment.learners.neural_process import ConditionalNeuralProcess as ConditionalNeuralProcess
 from metajax.experiment.learners.neural_process import TaNP as TaNP
 from metajax.experiment.learners.warm_up import MetaEmbedding as MetaEmbedding

@@ -59,3 +59,33 @@ class TaNP:
             clustering_weight=self.clustering_weight,
             min_deviation=self.min_deviation,
         )
+
+
+@dataclass(frozen=True)
+class AttentiveNeuralProcess:
+    """Attentive neural process: each item attends to the rated items that are like it."""
+
+    width: int = 64
+    """Width of representations, keys and hidden layers."""
+    num_heads: int = 4
+    """Heads of the attention, which share the width out."""
+    self_attention: bool = False
+    """Let the encoded ratings look at each other first."""
+    max_support: int = 100
+    """Ratings that a user's state holds; of more, the latest given."""
+    min_deviation: float = 0.1
+    """Least predictive standard deviation, in units of the rating."""
+
+    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
+        """Make the learner."""
+        return learners.attentive_neural_process(
+            model,
+            loss,
+            user_width=user_width(model, columns),
+            item_width=item_width(model, columns),
+            width=self.width,
+            num_heads=self.num_heads,
+            self_attention=self.self_attention,
+            max_support=self.max_support,
+            min_deviation=self.min_deviation,
+        )
