@@ -36,12 +36,12 @@ endef
 
 define unpinned
 @echo "There is no lock file for Python $(VERSION): installing the newest releases that pyproject.toml allows."
-$(PIP) install --quiet --editable '.[test,dev]'
+$(PIP) install --quiet --editable '.[test,dev,tune]'
 endef
 
 locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13, with hashes
 	$(PIP) install --quiet uv
-	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev \
+	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune \
 	  --python-version $$version --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements/py$${version/./}.txt; done
 
 format: $(READY) ## Format the code and mend what ruff can mend

@@ -8,6 +8,7 @@ Follows:  Lee et al., 2019, https://arxiv.org/abs/1908.00413
 """
 
 from metajax.experiment import DataConfig, Experiment, Melu, TrainingConfig, TwoTower, UserCold
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -20,3 +21,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=2000, tasks_per_step=32, validate_every=100, patience=6),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-4, 1e-1),
+        "model.embedding_dim": Choice((8, 16, 32)),
+    }

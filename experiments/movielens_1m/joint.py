@@ -8,6 +8,7 @@ Follows:  no paper: joint training without meta-learning, fine-tuned at test tim
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, Joint, MeluSplit, TrainingConfig, TwoTower
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -21,3 +22,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "optimizer.weight_decay": LogUniform(1e-5, 1e-1),
+        "model.embedding_dim": Choice((8, 16, 32)),
+    }

@@ -14,6 +14,7 @@ from metajax.errors import MetajaxError
 VERBS = {
     "demo": ("runs", "train on bundled ratings, evaluate on users never seen, recommend to a new person"),
     "train": ("runs", "meta-train an experiment file, a file of ratings, or the default experiment"),
+    "tune": ("tuning", "choose hyper-parameters on held-out training users, within a stated budget"),
     "evaluate": ("runs", "measure a run beside every baseline and write its report"),
     "recommend": ("artifacts", "adapt to a few ratings and print a list"),
     "compare": ("runs", "compare two or more evaluated runs, paired by user"),

@@ -26,17 +26,28 @@ class RunOptions:
     """Folder below which the run's own folder lies."""
     quiet: bool = False
     """Draw no progress bar."""
+    tuned: Path | None = None
+    """A best.json of metajax tune, whose choices take the place of the experiment's."""
 
 
 def train_verb(arguments: Sequence[str]) -> None:
     """Train an experiment file, a file of ratings or the default experiment, with overrides."""
     from metajax.experiment.running import train_experiment
+    from metajax.experiment.tuned import check_tuned, read_tuned
 
     experiment, options = _parse(arguments, "metajax train")
+    tuning = read_tuned(options.tuned) if options.tuned else None
+    if tuning:
+        check_tuned(experiment, tuning)
     use_compilation_cache()
     folder = options.runs / experiment.name
     seeds = train_experiment(
-        experiment, folder, resume=options.resume, overwrite=options.overwrite, show_progress=not options.quiet
+        experiment,
+        folder,
+        tuning=tuning,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        show_progress=not options.quiet,
     )
     print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
 
@@ -155,8 +166,9 @@ def show_verb(arguments: Sequence[str]) -> None:
 
 
 def _parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
-    """Read [EXPERIMENT.py | RATINGS] and the overrides after it."""
+    """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
     from metajax.experiment import DataConfig, Experiment, load_experiment, override
+    from metajax.experiment.tuned import apply_tuned, read_tuned
 
     experiment, rest = Experiment(), list(arguments)
     if rest and not rest[0].startswith("-"):
@@ -165,7 +177,11 @@ def _parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpt
             experiment = load_experiment(source)
         else:
             experiment = replace(experiment, name=Path(source).stem, data=replace(DataConfig(), source=source))
-    return override(experiment, rest, options=RunOptions(), program=f"{program} [EXPERIMENT.py | RATINGS]")
+    program = f"{program} [EXPERIMENT.py | RATINGS]"
+    overridden, options = override(experiment, rest, options=RunOptions(), program=program)
+    if options.tuned is None:
+        return overridden, options
+    return override(apply_tuned(experiment, read_tuned(options.tuned)), rest, options=RunOptions(), program=program)
 
 
 def _evaluate(run: Path, experiment: "Experiment | None", command: str) -> "Summary":

@@ -1,6 +1,6 @@
 """From an experiment to the things that run: data, tasks, model, learner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -95,6 +95,14 @@ def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
         parts=make_parts(experiment, encoding, offset=offset, levels=levels),
         validation=validation_tasks(split),
     )
+
+
+def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
+    """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
+    parts = make_parts(experiment, assembly.encoding, offset=assembly.offset, levels=assembly.levels)
+    by_time = experiment.episodes.order == "time"
+    rows = _histories(assembly.interactions, assembly.rows, by_time=by_time)
+    return replace(assembly, experiment=experiment, histories=rows, parts=parts)
 
 
 def make_validate(assembly: Assembly) -> Validate:

@@ -1,6 +1,5 @@
 """Evaluate the seeds of a run beside the baselines, and write its report."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +28,9 @@ from metajax.experiment.assembly import Assembly, assemble
 from metajax.experiment.baseline_results import baseline_results
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
+from metajax.experiment.provenance import commit
 from metajax.experiment.running import refits
+from metajax.experiment.tuned import tuning_metadata
 from metajax.training.run_log import read_log
 
 PER_USER = "per_user.parquet"
@@ -158,11 +159,12 @@ def _metadata(assembly: Assembly, folder: Path, seeds: dict[int, Path], command:
     return {
         "name": assembly.experiment.name,
         "command": command,
-        "commit": _commit(),
+        "commit": commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"metajax": version("metajax"), "jax": version("jax"), "python": sys.version.split()[0]},
         "data": {"name": interactions.name, "counts": _counts(interactions) | {"training ratings": split.train.height}},
         "config": encode(assembly.experiment),
+        **tuning_metadata(folder),
         "learning_curves": [
             {"seed": seed, "step": line["step"], "loss": line["loss"], "validation": line.get("validation")}
             for seed, path in seeds.items()
@@ -189,14 +191,3 @@ def _experiment_of(folder: Path) -> Experiment:
     if not (folder / "config.json").is_file():
         raise StorageError(f"{folder} is no run of metajax (config.json is missing). Train first: metajax train.")
     return decode(files.read_json(folder / "config.json"))
-
-
-def _commit() -> str | None:
-    """Return the commit of the working directory, with a mark if it has changes, or None outside a repository."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 from metajax.errors import ConfigError
@@ -57,6 +58,21 @@ def load_experiment(path: str | Path) -> Experiment:
     Raises:
         ConfigError: if there is no such file, or it defines no `experiment()` that returns an `Experiment`.
     """
+    module = run_file(path)
+    if not callable(getattr(module, "experiment", None)):
+        raise ConfigError(f"{path} defines no function experiment(). It must return a metajax.experiment.Experiment.")
+    made = module.experiment()
+    if not isinstance(made, Experiment):
+        raise ConfigError(f"experiment() of {path} returned a {type(made).__name__}, wanted an Experiment.")
+    return made
+
+
+def run_file(path: str | Path) -> ModuleType:
+    """Run an experiment file and return it as a module.
+
+    Raises:
+        ConfigError: if there is no such file, or it is not Python.
+    """
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"There is no experiment file {path}. Name a Python file that defines experiment().")
@@ -66,16 +82,16 @@ def load_experiment(path: str | Path) -> Experiment:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look up annotations that are strings
     spec.loader.exec_module(module)
-    if not callable(getattr(module, "experiment", None)):
-        raise ConfigError(f"{path} defines no function experiment(). It must return a metajax.experiment.Experiment.")
-    made = module.experiment()
-    if not isinstance(made, Experiment):
-        raise ConfigError(f"experiment() of {path} returned a {type(made).__name__}, wanted an Experiment.")
-    return made
+    return module
 
 
 def override(
-    experiment: Experiment, arguments: Sequence[str], *, options: T, program: str = "metajax train"
+    experiment: Experiment,
+    arguments: Sequence[str],
+    *,
+    options: T,
+    program: str = "metajax train",
+    about: str = "Every choice of the run is a flag.",
 ) -> tuple[Experiment, T]:
     """Apply command-line overrides such as `--learner.inner-steps 5`, with help, completion and "did you mean".
 
@@ -86,6 +102,7 @@ def override(
         arguments: the words of the command line.
         options: a dataclass whose fields are flags beside the experiment's.
         program: how the help names the command.
+        about: what the help says first.
 
     Returns:
         The experiment and the options, as the command line has them.
@@ -98,7 +115,7 @@ def override(
         parts.append(
             (name, type(value) if is_dataclass(value) else _TYPES.get(name, type(value)), field(default=value))
         )
-    made = make_dataclass("Overrides", parts, frozen=True, namespace={"__doc__": "Every choice of the run is a flag."})
+    made = make_dataclass("Overrides", parts, frozen=True, namespace={"__doc__": about})
     parsed = tyro.cli(made, args=list(arguments), default=made(options=options, **chosen), prog=program)
     return Experiment(**{name: getattr(parsed, name) for name in chosen}), parsed.options
 

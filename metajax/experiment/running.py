@@ -1,9 +1,11 @@
 """Train an experiment: one folder a seed, with its resolved configuration, log, checkpoints and artifact."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,22 +19,32 @@ from metajax.experiment.artifact import Artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
-from metajax.training.loop import Best, train
+from metajax.experiment.tuned import TUNING
+from metajax.training.loop import Best, Validate, train
 
 CONFIG = "config.json"
 REFIT = "refit"
+STUDY = "tune"
+"""In a run's folder: the study of `metajax tune`, which is no part of the run."""
 
 
 def train_experiment(
-    experiment: Experiment, folder: Path, *, resume: bool = False, overwrite: bool = False, show_progress: bool = True
+    experiment: Experiment,
+    folder: Path,
+    *,
+    tuning: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    show_progress: bool = True,
 ) -> list[Path]:
     """Train every seed of an experiment.
 
     Args:
         experiment: the choices.
         folder: of the run; a seed's results go to `seed-SEED` below it.
+        tuning: the best.json that gave the choices, kept for the report.
         resume: continue what was interrupted; finished seeds are left alone.
-        overwrite: delete what an earlier run left.
+        overwrite: delete what an earlier run left; a study of `metajax tune` stays.
         show_progress: draw a progress bar.
 
     Returns:
@@ -45,21 +57,29 @@ def train_experiment(
     if overwrite:
         _delete_run(folder)
     _claim(folder, experiment, resume=resume)
+    if tuning:
+        files.write_json(folder / TUNING, tuning)
     selection = assemble(experiment)
     final = assemble(experiment, final=True) if refits(selection) else None
     if not selection.interactions.quarantine.rows.is_empty():
         selection.interactions.quarantine.write(folder / "quarantine.csv")
+    validate = make_validate(selection)
     seeds = []
     for seed in experiment.seeds:
         seeds.append(folder / f"seed-{seed}")
         if (seeds[-1] / "artifact").is_dir():
             continue
-        best = train_seed(selection, seeds[-1], seed, resume=resume, show_progress=show_progress)
+        best = train_seed(selection, seeds[-1], seed, validate=validate, resume=resume, show_progress=show_progress)
         artifact = make_artifact(selection, best, seed)
         if final:
-            steps = int(best.step)
             again = train_seed(
-                final, seeds[-1] / REFIT, seed, resume=resume, show_progress=show_progress, stop_at=steps
+                final,
+                seeds[-1] / REFIT,
+                seed,
+                validate=None,
+                resume=resume,
+                show_progress=show_progress,
+                stop_at=int(best.step),
             )
             artifact = replace(make_artifact(final, again, seed), training=artifact.training | {"refit": True})
         write_artifact(artifact, seeds[-1] / "artifact")
@@ -73,9 +93,16 @@ def refits(selection: Assembly) -> bool:
 
 
 def train_seed(
-    assembly: Assembly, folder: Path, seed: int, *, resume: bool, show_progress: bool, stop_at: int | None = None
+    assembly: Assembly,
+    folder: Path,
+    seed: int,
+    *,
+    validate: Validate | None,
+    resume: bool = False,
+    show_progress: bool = True,
+    stop_at: int | None = None,
 ) -> Best:
-    """Train one seed in `folder`; with `stop_at`, for that many steps and without selection."""
+    """Train one seed in `folder`; `validate` and `stop_at` are as for `training.loop.train`."""
     experiment = assembly.experiment
     return train(
         assembly.parts.learner,
@@ -84,7 +111,7 @@ def train_seed(
         catalogue=assembly.catalogue,
         episodes=experiment.episodes,
         config=experiment.training,
-        validate=make_validate(assembly) if stop_at is None else None,
+        validate=validate,
         folder=folder,
         seed=seed,
         resume=resume,
@@ -139,12 +166,14 @@ def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
 
 
 def _delete_run(folder: Path) -> None:
-    """Delete a run, and nothing that is not one."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+    """Delete a run, and nothing that is not one; the study that tuned it stays."""
+    found = [path for path in folder.iterdir() if path.name != STUDY] if folder.is_dir() else []
+    if found and not (folder / CONFIG).is_file():
         raise StorageError(
             f"{folder} holds files but no run ({CONFIG} is missing), so it is not deleted. Give the run another --name."
         )
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
