@@ -10,7 +10,7 @@ OPTIONS ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check bench-sinusoid demo docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo bench-sinusoid docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -19,7 +19,7 @@ RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip --disable-pip-version-check
 
 help: ## List the targets
-	@while read -r line; do [[ $$line =~ ^([a-z-]+):.*'## '(.*) ]] && printf '  %-10s %s\n' "$${BASH_REMATCH[@]:1}" || true; done < Makefile
+	@while read -r line; do [[ $$line =~ ^([a-z-]+):.*'## '(.*) ]] && printf '  %-14s %s\n' "$${BASH_REMATCH[@]:1}" || true; done < Makefile
 
 setup: $(READY) ## Make the environment: pinned and hash-checked requirements, then metajax itself
 
