@@ -17,8 +17,8 @@ def list_sources() -> None:
     table = Table("name", "what", "terms", "where")
     for name, source in SOURCES.items():
         folder = locate(name)
-        where = str(folder) if source.address and folder else f"`metajax data fetch {name}`"
-        table.add_row(name, source.about, source.terms, where if source.address else "inside metajax")
+        where = "inside metajax" if source.bundled else str(folder or source.how_to_get)
+        table.add_row(name, source.about, source.terms, where)
     Console().print(table)
 
 

@@ -63,9 +63,8 @@ def _cache() -> Finding:
 def _data() -> Iterator[Finding]:
     from metajax.data.sources import SOURCES, locate
 
-    for name in SOURCES:
-        folder = locate(name)
-        yield Finding(f"data: {name}", "here" if folder else f"not here; `metajax data fetch {name}` gets it")
+    for name, source in SOURCES.items():
+        yield Finding(f"data: {name}", "here" if locate(name) else f"not here; to have it, {source.how_to_get}")
 
 
 def _self_test() -> Finding:

@@ -16,6 +16,10 @@ from pathlib import Path
 import polars as pl
 
 from metajax.data.interactions import Interactions
+from metajax.data.readers.amazon import read_game_video
+from metajax.data.readers.coat import read_coat
+from metajax.data.readers.douban import read_book_music
+from metajax.data.readers.lastfm import read_hetrec2011
 from metajax.data.readers.movielens import read_1m, read_100k, read_latest_small
 from metajax.data.readers.recbole import read_atomic
 from metajax.data.readers.tables import DESCRIPTION, SUFFIXES, read_folder, read_table
@@ -34,8 +38,10 @@ class Source:
         about: one line for `metajax data list`.
         terms: under which it may be used.
         read: (folder, strict) -> Interactions.
-        address: of the publisher's zip file, or None where it ships with metajax.
+        address: of the publisher's zip file, or None where none is known.
         checksums: sha256 of the extracted files that are read.
+        page: where a person finds the files that have no address.
+        bundled: it ships with metajax.
     """
 
     name: str
@@ -44,6 +50,15 @@ class Source:
     read: Callable[..., Interactions]
     address: str | None = None
     checksums: tuple[tuple[str, str], ...] = ()
+    page: str = ""
+    bundled: bool = False
+
+    @property
+    def how_to_get(self) -> str:
+        """What a person does to get the files."""
+        if self.address:
+            return f"run `metajax data fetch {self.name}`"
+        return f"get the files by hand (see {self.page}), as $METAJAX_DATA/{self.name}/{self.checksums[0][0]} and so on"
 
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
@@ -55,6 +70,7 @@ SOURCES = {
             "MovieLens latest-small: 100,836 ratings, 610 users; ships with metajax",
             "non-commercial; may be redistributed under the same terms",
             read_latest_small,
+            bundled=True,
         ),
         Source(
             "ml-100k",
@@ -81,6 +97,72 @@ SOURCES = {
                 ("users.dat", "1dc3a95300cb19f7c10e027daf29b8cdf1d908dab65b5edfb45950aa389a10a3"),
             ),
         ),
+        Source(
+            "douban-book-music",
+            "Douban books and music: 96,041 and 69,709 ratings, 1,566 users in both domains",
+            "research use; cite GA-DTCDR",
+            read_book_music,
+            checksums=(
+                ("ratings_book.parquet", "e2e6c2f2eebea7b0f125ec78e70db694e9b160c26bafcbd3083d22b2dec55324"),
+                ("ratings_music.parquet", "34ce3671214a07930257b2d668a9e6f5ac407d9c9007772d92f946aee180100d"),
+            ),
+            page="https://github.com/fengzhu1/GA-DTCDR",
+        ),
+        Source(
+            "amazon-game-video",
+            "Amazon games and videos: 157,721 and 158,984 interactions, 2,179 users in both domains",
+            "research use",
+            read_game_video,
+            checksums=(
+                ("interactions_game.parquet", "4eed4bae824d34d121d000ca06c1692949485b9a2cb04349ab1c29ba4bb7136a"),
+                ("interactions_video.parquet", "31cddd2fa5cb9c4e9606b462af38fc810f1e7eadbf8517511b1e521de0c3467c"),
+            ),
+            page="https://cseweb.ucsd.edu/~jmcauley/datasets.html",
+        ),
+        Source(
+            "lastfm-hetrec2011",
+            "Last.fm: who listened to whom, 92,834 pairs of 1,892 users and 17,632 artists; tags, friends",
+            "non-commercial",
+            read_hetrec2011,
+            "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
+            (
+                ("user_artists.dat", "001400dc3c7d2667fca6e4ea6dc6acc31a9dd28ad5cd0f74cea988c019934d3b"),
+                ("artists.dat", "c173881362c6b28551368fecb3c0be5a6a30a6cd859e1f5775413dfe46d48648"),
+                ("tags.dat", "e95175f259be4c0c47644ae23d66131cd6d5767142a1405000e79f5584691d70"),
+                (
+                    "user_taggedartists-timestamps.dat",
+                    "ec753318e453b15356853674b687da44d9f8c7e1215e1e0ff27aaa5f52e322bd",
+                ),
+                ("user_friends.dat", "9a3a8f7fa5f5ec832335e5b58ed69a4cf27c6f6f6afcde62134810eea46445a7"),
+            ),
+        ),
+        Source(
+            "coat",
+            "Coat: 6,960 ratings that 290 users chose to give and 4,640 of coats drawn at random",
+            "research use; cite Schnabel et al., 2016",
+            read_coat,
+            checksums=(
+                ("train.ascii", "a87bd9e7eaf3b89f976df3f25d4aa5d5d871be8a00b58947df9e6e015559bd37"),
+                ("test.ascii", "de6714ab105a5e0be8166be7fd313901b29f9a09c3bea307901457d1d71847e6"),
+                (
+                    "user_item_features/user_features.ascii",
+                    "d8f9531b601c54a7272602f8b21fa6cb4652cbf122e35d8615ea9645ebbf1b1f",
+                ),
+                (
+                    "user_item_features/user_features_map.txt",
+                    "3b8c825ad4445d4a46a400629c5fb43c805ff5a7982b2e436b69e7262c8a013a",
+                ),
+                (
+                    "user_item_features/item_features.ascii",
+                    "edea8217ec5606779b4d3bf819f7591dc63bcd5194d619e8048c2322d07630b1",
+                ),
+                (
+                    "user_item_features/item_features_map.txt",
+                    "2675dfaa38b89a9cbb1997f0cfcd46ed7e0e366dc515d12d95508d1f356e5d25",
+                ),
+            ),
+            page="https://www.cs.cornell.edu/~schnabts/mnar/",
+        ),
     )
 }
 
@@ -99,8 +181,8 @@ def load(
     """Read a named data set, or a file or folder of your own.
 
     Args:
-        source: "ml-latest-small", "ml-100k", "ml-1m"; a csv, tsv, parquet or RecBole .inter file; or a folder that
-            `metajax data convert` wrote.
+        source: a name of `metajax data list`, such as "ml-1m"; a csv, tsv, parquet or RecBole .inter file; or a folder
+            that `metajax data convert` wrote.
         user: in a csv, tsv or parquet file, the column of user ids. This and the next five are for such files only:
             the other sources know their own columns and scale.
         item: the column of item ids.
@@ -147,7 +229,7 @@ def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
 
 def locate(name: str) -> Path | None:
     """Return the folder of a named data set if it is on this machine, else None."""
-    if SOURCES[name].address is None:
+    if SOURCES[name].bundled:
         return Path(str(files("metajax.data").joinpath(f"bundled/{name}")))
     roots = [Path(os.environ["METAJAX_DATA"])] if os.environ.get("METAJAX_DATA") else []
     for root in (*roots, cache_folder()):
@@ -175,11 +257,14 @@ def fetch(name: str) -> Path:
     """Download a data set from its publisher into the user's cache, with progress, and check it.
 
     Raises:
-        DataError: if it cannot be reached, is larger than expected, or a file is not the one that is known.
+        DataError: if no address is known or it cannot be reached, is larger than expected, or a file is not the one
+            that is known.
     """
     source = SOURCES.get(name)
-    if source is None or source.address is None:
+    if source is None or source.bundled or (source.address is None and locate(name)):
         return find(name)
+    if source.address is None:
+        raise DataError(f"No address is known from which {name} could be fetched: {source.how_to_get}.")
     target = cache_folder() / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -224,7 +309,7 @@ def _download(address: str, archive: Path) -> None:
 
 
 def _unzip(archive: Path, folder: Path) -> None:
-    """Extract the plain files of the archive's one folder; names that point elsewhere are not followed."""
+    """Extract the plain files of the archive's root or one folder; names that point elsewhere are not followed."""
     try:
         with zipfile.ZipFile(archive) as bundle:
             if (size := sum(entry.file_size for entry in bundle.infolist())) > MOST_BYTES:
@@ -233,7 +318,7 @@ def _unzip(archive: Path, folder: Path) -> None:
                 )
             for entry in bundle.infolist():
                 name = Path(entry.filename).name
-                if not entry.is_dir() and len(Path(entry.filename).parts) == 2 and name != "..":
+                if not entry.is_dir() and len(Path(entry.filename).parts) <= 2 and name != "..":
                     with bundle.open(entry) as packed, (folder / name).open("wb") as file:
                         shutil.copyfileobj(packed, file)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -244,9 +329,8 @@ def _check(source: Source, folder: Path) -> None:
     for name, known in source.checksums:
         path = folder / name
         if not path.is_file():
-            raise DataError(f"{path} is missing. Remove {folder} and run `metajax data fetch {source.name}`.")
+            raise DataError(f"{path} is missing. Remove {folder} and {source.how_to_get}.")
         if sha256(path) != known:
             raise DataError(
-                f"{path} is not the publisher's file: its sha256 differs. Remove {folder} and run "
-                f"`metajax data fetch {source.name}`."
+                f"{path} is not the publisher's file: its sha256 differs. Remove {folder} and {source.how_to_get}."
             )
