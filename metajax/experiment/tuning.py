@@ -145,11 +145,13 @@ def _study(folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
     """Open or make the study; mark trials that a killed process left as failed, to be made again."""
     optuna = import_optuna()
     from sqlalchemy.exc import DatabaseError
+    from sqlalchemy.pool import NullPool
 
     path = folder / DATABASE
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
+        # without a pool, a file that cannot be read leaves no connection open
+        storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}", engine_kwargs={"poolclass": NullPool})
     except DatabaseError as error:
         raise StorageError(f"{path} is no study of optuna: {error.__cause__}. Start over with --overwrite.") from error
     try:
