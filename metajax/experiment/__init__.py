@@ -15,9 +15,11 @@ from metajax.experiment.experiment import override as override
 from metajax.experiment.learners import Alfa as Alfa
 from metajax.experiment.learners import Anil as Anil
 from metajax.experiment.learners import AttentiveNeuralProcess as AttentiveNeuralProcess
+from metajax.experiment.learners import BayesianLinear as BayesianLinear
 from metajax.experiment.learners import Boil as Boil
 from metajax.experiment.learners import Cavia as Cavia
 from metajax.experiment.learners import ConditionalNeuralProcess as ConditionalNeuralProcess
+from metajax.experiment.learners import GaussianProcess as GaussianProcess
 from metajax.experiment.learners import ImplicitMaml as ImplicitMaml
 from metajax.experiment.learners import Joint as Joint
 from metajax.experiment.learners import Maml as Maml
@@ -30,6 +32,7 @@ from metajax.experiment.learners import MetaSgd as MetaSgd
 from metajax.experiment.learners import MinibatchProx as MinibatchProx
 from metajax.experiment.learners import Mlr as Mlr
 from metajax.experiment.learners import Mwuf as Mwuf
+from metajax.experiment.learners import Prototypes as Prototypes
 from metajax.experiment.learners import Reptile as Reptile
 from metajax.experiment.learners import Ridge as Ridge
 from metajax.experiment.learners import TaNP as TaNP

@@ -2,6 +2,7 @@
 
 from metajax.learners.attentive_neural_process import AttentiveState as AttentiveState
 from metajax.learners.attentive_neural_process import attentive_neural_process as attentive_neural_process
+from metajax.learners.bayesian_linear import bayesian_linear as bayesian_linear
 from metajax.learners.cnp import CnpState as CnpState
 from metajax.learners.cnp import cnp as cnp
 from metajax.learners.flows import Flow as Flow
@@ -10,6 +11,7 @@ from metajax.learners.flows import first_order as first_order
 from metajax.learners.flows import full as full
 from metajax.learners.flows import implicit as implicit
 from metajax.learners.flows import truncated as truncated
+from metajax.learners.gaussian_process import gaussian_process as gaussian_process
 from metajax.learners.gradient import GradientState as GradientState
 from metajax.learners.gradient import gradient_learner as gradient_learner
 from metajax.learners.mamo import mamo as mamo
@@ -40,6 +42,7 @@ from metajax.learners.presets import meta_sgd as meta_sgd
 from metajax.learners.presets import minibatch_prox as minibatch_prox
 from metajax.learners.presets import mlr as mlr
 from metajax.learners.presets import reptile as reptile
+from metajax.learners.prototypes import prototypes as prototypes
 from metajax.learners.regularizers import l2_to_prior as l2_to_prior
 from metajax.learners.regularizers import noisy_weights as noisy_weights
 from metajax.learners.ridge import RidgeState as RidgeState

@@ -32,6 +32,15 @@ def divergence(
     return 0.5 * jnp.sum(ratio + (mean - prior_mean) ** 2 / prior_variance - 1 - jnp.log(ratio))
 
 
+def check_likelihood(loss: Loss | None) -> None:
+    """Raise `ConfigError` if the loss is not squared error, which the likelihood of a Gaussian generalises."""
+    if loss is not None and loss.name != "squared error":
+        raise ConfigError(
+            f"This learner is trained by the likelihood of a Gaussian, got the loss {loss.name}. "
+            "Choose squared error; the spread is learned beside the mean."
+        )
+
+
 def check_neural_process(loss: Loss | None, **positive: float) -> None:
     """Raise `ConfigError` if the loss is not squared error, or a size is not positive.
 
@@ -39,11 +48,7 @@ def check_neural_process(loss: Loss | None, **positive: float) -> None:
         loss: what the experiment chose; None is taken for squared error.
         positive: hyper-parameters that must be above 0, by name.
     """
-    if loss is not None and loss.name != "squared error":
-        raise ConfigError(
-            f"A neural process is trained by the likelihood of a Gaussian, got the loss {loss.name}. "
-            "Choose squared error; the spread is learned beside the mean."
-        )
+    check_likelihood(loss)
     for name, value in positive.items():
         if not value > 0:
             raise ConfigError(f"{name} of a neural process must be positive, got {value}.")

@@ -30,6 +30,11 @@ class RidgeState(NamedTuple):
     posterior: LinearPosterior
 
 
+def linear_features(item_vectors: jax.Array) -> jax.Array:
+    """Return `[rows, 1 + d]`: a constant, then the item vectors `[rows, d]`."""
+    return jnp.concatenate([jnp.ones_like(item_vectors[:, :1]), item_vectors], axis=1)
+
+
 def ridge(
     model: Model,
     loss: Loss | None = None,
@@ -68,9 +73,6 @@ def ridge(
     def represent(meta_params: PyTree, items: PyTree) -> jax.Array:
         return model.embed_item(meta_params["model"]["item"], items)
 
-    def features(item_vectors: jax.Array) -> jax.Array:
-        return jnp.concatenate([jnp.ones_like(item_vectors[:, :1]), item_vectors], axis=1)
-
     def prior_mean(meta_params: PyTree, user_vector: PyTree, item_vectors: jax.Array) -> jax.Array:
         return model.score(meta_params["model"]["head"], user_vector, item_vectors)
 
@@ -82,13 +84,15 @@ def ridge(
 
     def adapt(meta_params: PyTree, state: RidgeState, support: Examples) -> RidgeState:
         residual = support.target - prior_mean(meta_params, state.user, support.items)
-        posterior = condition(state.posterior, features(support.items), residual, support.mask)
+        posterior = condition(state.posterior, linear_features(support.items), residual, support.mask)
         moved = jnp.any(support.mask > 0)  # conditioning on nothing is exact only up to rounding: gate it
         gated = jax.tree.map(lambda new, old: jnp.where(moved, new, old), posterior, state.posterior)
         return state._replace(posterior=gated)
 
     def mean(meta_params: PyTree, state: RidgeState, item_vectors: jax.Array) -> jax.Array:
-        return prior_mean(meta_params, state.user, item_vectors) + features(item_vectors) @ state.posterior.weights
+        return (
+            prior_mean(meta_params, state.user, item_vectors) + linear_features(item_vectors) @ state.posterior.weights
+        )
 
     def predict(meta_params: PyTree, state: RidgeState, representations: PyTree) -> Prediction:
         return Prediction(mean(meta_params, state, representations))

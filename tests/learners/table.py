@@ -6,9 +6,11 @@ from metajax.learners import (
     alfa,
     anil,
     attentive_neural_process,
+    bayesian_linear,
     boil,
     cavia,
     cnp,
+    gaussian_process,
     imaml,
     joint,
     maml,
@@ -22,6 +24,7 @@ from metajax.learners import (
     mlr,
     mwuf,
     paths,
+    prototypes,
     reptile,
     ridge,
     tanp,
@@ -55,6 +58,10 @@ LEARNERS = {
     "alfa": lambda: alfa(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, fast=paths("head/*")),
     "meta_curvature": lambda: meta_curvature(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "ridge": lambda: ridge(linear_model(), item_width=3),
+    "bayesian_linear": lambda: bayesian_linear(linear_model(), item_width=3),
+    "gaussian_process": lambda: gaussian_process(linear_model(), item_width=3, max_support=8),
+    "gaussian_process_linear": lambda: gaussian_process(linear_model(), item_width=3, max_support=8, kernel="linear"),
+    "prototypes": lambda: prototypes(linear_model(), squared_error(), item_width=3, relevant=3.0),
     "joint": lambda: joint(linear_model(), squared_error()),
     "joint_fine_tuned": lambda: joint(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "meta_embedding": lambda: meta_embedding(identified_model(), squared_error(), content_width=3),
@@ -70,8 +77,9 @@ LEARNERS = {
 
 AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
-ADAPTS = [name for name in LEARNERS if name not in ("joint", *AMORTISED)]
-EXACT_STREAM = ["ridge", "cnp", "tanp", "attentive_neural_process"]
+ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", *AMORTISED)]
+"""Learners whose squared error on the support falls untrained; of prototypes only the ranking is promised."""
+EXACT_STREAM = [name for name, make in LEARNERS.items() if make().streaming == "exact"]
 ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp"]
 """Learners whose outer loss adapts on the query's ratings too, by their paper."""
 SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf", "tanp"]

@@ -1,5 +1,8 @@
 """Choices of learner: how a user is adapted to, and how that is learned."""
 
+from metajax.experiment.learners.closed_form import BayesianLinear as BayesianLinear
+from metajax.experiment.learners.closed_form import GaussianProcess as GaussianProcess
+from metajax.experiment.learners.closed_form import Prototypes as Prototypes
 from metajax.experiment.learners.closed_form import Ridge as Ridge
 from metajax.experiment.learners.gradient import Anil as Anil
 from metajax.experiment.learners.gradient import Joint as Joint
