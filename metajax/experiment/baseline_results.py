@@ -1,18 +1,18 @@
 """What the baselines reach, measured once: every learner on the same data and protocol is compared with the same rows.
 
-The values are kept in the user's cache under a hash of all that they depend on: every rating and feature, the choices
-of split and evaluation, and metajax's own code below. Whatever changes, they are measured anew.
+The values are kept in the user's cache under a hash of all that they depend on: every row of the split, every feature,
+the choices of evaluation and the code that measures. Whatever changes, they are measured anew.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from importlib.resources import files as package_files
 from pathlib import Path
 
 import polars as pl
 
-from metajax.data import Interactions
+from metajax.data import Split
 from metajax.data.sources import cache_folder
 from metajax.errors import StorageError
 from metajax.evaluation.baselines import Training, default_baselines, tuned_baselines
@@ -23,8 +23,6 @@ from metajax.evaluation.selection import select
 from metajax.experiment.assembly import Assembly
 from metajax.experiment.codec import encode
 from metajax.tasks.taskset import TaskSet
-
-PARTS = ("data", "evaluation", "tasks")
 
 
 @dataclass(frozen=True)
@@ -88,20 +86,20 @@ def _measure(
 
 
 def _key(selection: Assembly) -> str:
-    experiment = selection.experiment
-    digest = sha256()
-    for choice in (experiment.split, experiment.evaluation):
-        digest.update(repr(encode(choice)).encode())
-    digest.update(_content(selection.interactions).encode())
-    sources = [Path(__file__)]
-    for part in PARTS:
-        sources += sorted(Path(str(package_files("metajax").joinpath(part))).rglob("*.py"))
-    for source in sources:
+    digest = sha256(repr(encode(selection.experiment.evaluation)).encode())
+    for source in sorted(Path(str(package_files("metajax").joinpath("evaluation"))).rglob("*.py")):
         digest.update(source.read_bytes())
+    for text in _content(selection.split):
+        digest.update(text.encode())
     return digest.hexdigest()
 
 
-def _content(interactions: Interactions) -> str:
-    """Hash the ratings and both tables, whatever the order of columns."""
-    tables = (interactions.ratings, interactions.users, interactions.items)
-    return " ".join(str(table.select(sorted(table.columns)).hash_rows(seed=0).to_list()) for table in tables)
+def _content(split: Split) -> Iterator[str]:
+    """Yield all that a split says: every row of every part, whatever the order of columns, and how tasks are cut."""
+    parts = (split.validation, *split.scenarios.values())
+    tables = (split.interactions.users, split.interactions.items, split.train, *(one.ratings for one in parts))
+    for table in tables:
+        yield repr((sorted(table.columns), table.select(sorted(table.columns)).hash_rows(seed=0).to_list()))
+    for scenario in parts:
+        yield repr([(one.name, getattr(scenario, one.name)) for one in fields(scenario) if one.name != "ratings"])
+    yield repr((split.name, split.holds_out_items, split.interactions.scale, split.interactions.features))

@@ -28,7 +28,8 @@ def read_coat(folder: Path, *, strict: bool = False) -> Interactions:
         DataError: if a file is no matrix of numbers, its shape does not fit the others', or a feature is not 1 in
             exactly one column of its group.
     """
-    tables = {side: _features(folder / "user_item_features", side) for side in ("user", "item")}
+    sides: tuple[Side, ...] = ("user", "item")
+    tables = {side: _features(folder / "user_item_features", side) for side in sides}
     shape = tables["user"].height, tables["item"].height
     ratings = [_ratings(folder / name, domain, shape) for domain, name in FILES.items()]
     return interactions_from_frame(
