@@ -33,7 +33,7 @@ class TuneOptions:
     trials: int = 20
     """Trials in all, those of a resumed study included. Give methods that you compare the same."""
     seconds: float | None = None
-    """Most seconds of a trial, compilation included: it ends at the next validation, with its best value so far."""
+    """A trial ends at its first validation after so many seconds, compilation included, with its best value so far."""
     whole_trials: int = 5
     """Trials that run to their end before one that falls behind the median of the others is ended early."""
     resume: bool = False
@@ -73,7 +73,9 @@ def tune_verb(arguments: Sequence[str]) -> None:
     budget = Budget(options.trials, options.seconds, options.whole_trials)
     console = Console(soft_wrap=True, highlight=False)
     if not options.quiet:
-        limit = f"at most {budget.seconds:g} seconds each" if budget.seconds else "of any length"
+        limit = (
+            f"each until its first validation after {budget.seconds:g} seconds" if budget.seconds else "of any length"
+        )
         console.print(f"Tuning {experiment.name}: {budget.trials} trials in all, {limit}, seed {experiment.seeds[0]}.")
     with _progress(console, quiet=options.quiet) as (say, tell):
         found = tune_experiment(

@@ -3,7 +3,8 @@
 A study of optuna (Akiba et al., 2019, https://arxiv.org/abs/1907.10902) in an SQLite file: tree-structured Parzen
 estimators propose (Bergstra et al., 2011, https://papers.nips.cc/paper/4443), and a trial whose validation value is
 behind the median of the others ends early. Every trial trains with the same seed. What is proposed depends on the
-finished trials alone, so that a resumed study is the study that was never stopped.
+finished trials alone, so that a resumed study is the study that was never stopped, unless trials run out of time: how
+far a trial comes in its seconds differs from run to run.
 """
 
 import math
@@ -40,7 +41,7 @@ class Budget:
     trials: int = 20
     """Trials in all: done, pruned and failed."""
     seconds: float | None = None
-    """Most seconds of a trial, compilation included: it ends at the next validation, with its best value so far."""
+    """A trial ends at its first validation after so many seconds, compilation included, with its best value so far."""
     whole_trials: int = 5
     """Trials that run to their end before one is pruned."""
 
