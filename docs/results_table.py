@@ -5,6 +5,7 @@ scenario: the learners of all its reports, and the baselines of its folder. Test
 Holm-corrected over the learners and metrics of a table.
 """
 
+import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def curve(key: Key, reports: Reports, metric: str) -> str:
         values = {one.k: one.value for one in report.summary.estimates if _is(one, scenario, method, metric)}
         if values:
             rows.append((method, [number(values.get(k)) for k in shots]))
-    rows.sort(key=lambda row: row[1][-1])
+    rows.sort(key=lambda row: row[1][-1], reverse=describe_metric(metric, source.summary.protocol).direction > 0)
     return "\n".join(
         [
             f"{describe_metric(metric, source.summary.protocol).header} by support size:",
@@ -82,6 +83,31 @@ def curve(key: Key, reports: Reports, metric: str) -> str:
             "",
         ]
     )
+
+
+def sinusoids() -> str:
+    """Write the table of the sinusoid suite, of the seeds that experiments/sinusoid/results.json holds."""
+    path = ROOT / "experiments" / "sinusoid" / "results.json"
+    if not path.is_file():
+        return ""
+    lines = [
+        "## Sinusoids",
+        "",
+        "MSE after adapting, on 100 points and 600 new tasks, mean over seeds (and each seed); a learner's own steps are in",
+        "its module. Command: `make bench-sinusoid`. Fits before and after adapting: ![fits](../experiments/sinusoid/fits.png)",
+        "",
+        "| learner | support points | MSE | seeds | outer steps | commit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, by_shots in json.loads(path.read_text(encoding="utf-8")).items():
+        for shots, seeds in sorted(by_shots.items(), key=lambda one: -int(one[0])):
+            each = [one["mse"] for one in seeds.values()]
+            first = next(iter(seeds.values()))
+            shown = " ".join(number(one) for one in each)
+            lines.append(
+                f"| {name} | {shots} | {number(sum(each) / len(each))} | {shown} | {first['outer_steps']:,} | {first['commit']} |"
+            )
+    return "\n".join([*lines, ""])
 
 
 def baselines_of(reports: Reports) -> Report:
@@ -143,6 +169,7 @@ def main() -> None:
     ]
     for key, group in found.items():
         page += [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
+    page.append(sinusoids())
     (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
     short = "\n".join(table(key, found[key]) for key in ON_README if key in found)
     readme = ROOT / "README.md"

@@ -29,7 +29,7 @@ def read_coat(folder: Path, *, strict: bool = False) -> Interactions:
             exactly one column of its group.
     """
     sides: tuple[Side, ...] = ("user", "item")
-    tables = {side: _features(folder / "user_item_features", side) for side in sides}
+    tables: dict[Side, pl.DataFrame] = {side: _features(folder / "user_item_features", side) for side in sides}
     shape = tables["user"].height, tables["item"].height
     ratings = [_ratings(folder / name, domain, shape) for domain, name in FILES.items()]
     return interactions_from_frame(
