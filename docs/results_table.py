@@ -93,8 +93,9 @@ def sinusoids() -> str:
     lines = [
         "## Sinusoids",
         "",
-        "MSE after adapting, on 100 points and 600 new tasks, mean over seeds (and each seed); a learner's own steps are in",
-        "its module. Command: `make bench-sinusoid`. Fits before and after adapting: ![fits](../experiments/sinusoid/fits.png)",
+        "MSE after adapting, on 100 points and 600 new tasks; mean over seeds, and each seed. Command: `make bench-sinusoid`.",
+        "",
+        "![fits before and after adapting](../experiments/sinusoid/fits.png)",
         "",
         "| learner | support points | MSE | seeds | outer steps | commit |",
         "|---|---|---|---|---|---|",
@@ -104,9 +105,8 @@ def sinusoids() -> str:
             each = [one["mse"] for one in seeds.values()]
             first = next(iter(seeds.values()))
             shown = " ".join(number(one) for one in each)
-            lines.append(
-                f"| {name} | {shots} | {number(sum(each) / len(each))} | {shown} | {first['outer_steps']:,} | {first['commit']} |"
-            )
+            cells = (name, shots, number(sum(each) / len(each)), shown, f"{first['outer_steps']:,}", first["commit"])
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
