@@ -17,7 +17,7 @@ from metajax.data.interactions import Interactions
 from metajax.errors import ConfigError, DataError, LeakError
 
 MELU_FIRST_COLD_YEAR = 1998
-Arrangement = Literal["hash", "time", "oldest_first"]
+Arrangement = Literal["hash", "time", "oldest_first", "domain"]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,16 @@ class Scenario:
     Attributes:
         name: such as "user_cold".
         ratings: the rows that support and query come from.
-        min_rows: fewest rows of a task's user.
+        min_rows: fewest rows of a task's user; for "domain", in each of the two.
         max_rows: most rows, or None.
         query_rows: rows at the end of the order that are the query; None: all that `support_rows` leaves.
         support_rows: most rows of the support.
         draws: how many orders are drawn.
         arrangement: "hash": the order is drawn (see protocols); "time": the support is what came before `time`;
-            "oldest_first": the order is that of time, in one draw.
+            "oldest_first": the order is that of time, in one draw; "domain": the order is drawn, and the support is
+            what lies in the first of `domains`, the query what lies in the second.
         time: for "time", seconds; rows at or after it are the query.
+        domains: for "domain", (source, target).
     """
 
     name: str
@@ -46,11 +48,15 @@ class Scenario:
     draws: int = 5
     arrangement: Arrangement = "hash"
     time: int | None = None
+    domains: tuple[str, str] | None = None
 
     def task_users(self) -> pl.Series:
         """Return the users that have as many rows as a task needs, sorted."""
         most = self.max_rows if self.max_rows is not None else self.ratings.height
-        rows = self.ratings.group_by("user").len().filter(pl.col("len").is_between(self.min_rows, most))
+        count = pl.min_horizontal((pl.col("domain") == one).sum() for one in self.domains) if self.domains else pl.len()
+        rows = (
+            self.ratings.group_by("user").agg(count.alias("len")).filter(pl.col("len").is_between(self.min_rows, most))
+        )
         return rows["user"].sort()
 
 
@@ -128,7 +134,11 @@ class Split:
             tested = tested.filter(pl.col("timestamp") >= scenario.time)
         for place, rows in seen.items():
             _refuse(rows.join(tested, on=["user", "item"], how="semi"), f"a rating of {name} is in {place}")
-        if name in ("user_cold", "both_cold", "warm_up"):
+        if scenario.domains is not None:
+            _refuse(
+                tested.filter(pl.col("domain").is_in(scenario.domains).not_()), f"a row of {name} is in neither domain"
+            )
+        if name in ("user_cold", "both_cold", "warm_up", "cross_domain"):
             _refuse(_not_of(tested, self.cold_users), f"a user of {name} is not among the cold users")
             _refuse(
                 _of(tested, self.validation.ratings["user"].unique()), f"a validation user is a test user of {name}"
@@ -158,7 +168,7 @@ def user_cold(interactions: Interactions, *, draws: int = 5) -> Split:
     before a user's rows are counted. Test tasks: 13 rows or more, query the last 10, support at most 100.
     """
     ratings = interactions.ratings
-    train_users, validation_users, test_users = _cut(hash_order(ratings["user"], "user"))
+    train_users, validation_users, test_users = cut_users(hash_order(ratings["user"], "user"))
     train = _of(ratings, train_users)
     known = _of_items(ratings, train["item"].unique())
     return Split(
@@ -341,7 +351,8 @@ def _check_share(name: str, share: float) -> None:
         raise ConfigError(f"Got {name}={share}; a share of the data lies between 0 and 1, such as {name}=0.2.")
 
 
-def _cut(users: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+def cut_users(users: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+    """Cut ordered users into the first 70 % (training), the next 10 % (validation) and the rest, rounded down."""
     first, second = 7 * len(users) // 10, 8 * len(users) // 10  # 0.7 * 90 is less than 63
     return users[:first], users[first:second], users[second:]
 

@@ -23,6 +23,9 @@ SENTENCES = {
     "the query is the last 10 of each draw's order.",
     "temporal": "The support is what a user rated before a point in time, the query what came at or after it. All "
     "training rows are before it.",
+    "cross_domain": "Users with ratings in both domains, in the order of sha256 of user:<id>: 70 % train, 10 % "
+    "validate, 20 % are tested. The support is what a user rated in the source domain, at most 100 rows, the first of "
+    "each draw's order (sha256 of draw:user:item); the query is all that the user rated in the target domain.",
     "warm_up": "Tasks are items, their rows the users who rated them; old items, those of many ratings, train. A new "
     "item's first three batches of ratings are the support, all later ones the query. Cold, a, b and c are a support "
     "of no, one, two and three batches; three are the full support.",
@@ -34,6 +37,7 @@ def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:
 
     In draw d a user's ratings are ordered by the hexadecimal sha256 of the UTF-8 text `d:user:item`; the query is at
     the end (or, with no `query_rows`, what the first `support_rows` leave), the k-shot support the first k of the rest.
+    Across domains the query is what lies in the target domain, and the support the first rows in the source domain.
 
     Raises:
         TaskError: if no user has enough rows.
@@ -48,11 +52,12 @@ def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:
     user, item, target = interactions.positions(rows)
     if scenario.arrangement == "time":
         return _by_time(scenario, rows, user, item, target)
+    in_source = (rows["domain"] == scenario.domains[0]).to_numpy() if scenario.domains else None
     tasks = []
     for draw in range(scenario.draws):
         order = np.lexsort((*_within(scenario, rows, draw), user))
         bounds = np.flatnonzero(np.diff(user[order])) + 1
-        tasks += [(draw, *_cut(scenario, one)) for one in np.split(order, bounds)]
+        tasks += [(draw, *_cut(scenario, one, in_source)) for one in np.split(order, bounds)]
     return _pad(scenario.name, tasks, user, item, target)
 
 
@@ -64,8 +69,10 @@ def _within(scenario: Scenario, rows: pl.DataFrame, draw: int) -> tuple[np.ndarr
     return (np.array([sha256(f"{draw}:{one}:{other}".encode()).hexdigest() for one, other in names], "S64"),)
 
 
-def _cut(scenario: Scenario, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split one user's ordered rows into support and query."""
+def _cut(scenario: Scenario, order: np.ndarray, in_source: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Split one user's ordered rows into support and query; `in_source` tells of all rows whether they are there."""
+    if in_source is not None:
+        return order[in_source[order]][: scenario.support_rows], order[~in_source[order]]
     if scenario.query_rows is None:
         return order[: scenario.support_rows], order[scenario.support_rows :]
     rest = order[: -scenario.query_rows]

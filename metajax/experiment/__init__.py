@@ -2,6 +2,7 @@
 
 from metajax.evaluation.config import EvaluationConfig as EvaluationConfig
 from metajax.experiment.data import BothCold as BothCold
+from metajax.experiment.data import CrossDomain as CrossDomain
 from metajax.experiment.data import DataConfig as DataConfig
 from metajax.experiment.data import ItemCold as ItemCold
 from metajax.experiment.data import MeluSplit as MeluSplit

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from metajax.data import Encoding, Interactions, Split, fit_encoding
+from metajax.errors import ConfigError
 from metajax.evaluation.predict import predictor
 from metajax.evaluation.selection import selects_on_items, validation_tasks
 from metajax.evaluation.validate import validation_of
@@ -89,7 +90,7 @@ def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
         rows=rows,
         encoding=encoding,
         catalogue=catalogue(encoding.encode_users(interactions.users), encoding.encode_items(interactions.items)),
-        histories=_histories(interactions, rows, by_time=experiment.episodes.order == "time"),
+        histories=_histories(experiment, split, rows),
         offset=offset,
         levels=levels,
         parts=make_parts(experiment, encoding, offset=offset, levels=levels),
@@ -100,8 +101,7 @@ def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
 def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
     """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
     parts = make_parts(experiment, assembly.encoding, offset=assembly.offset, levels=assembly.levels)
-    by_time = experiment.episodes.order == "time"
-    rows = _histories(assembly.interactions, assembly.rows, by_time=by_time)
+    rows = _histories(experiment, assembly.split, assembly.rows)
     return replace(assembly, experiment=experiment, histories=rows, parts=parts)
 
 
@@ -125,7 +125,17 @@ def make_validate(assembly: Assembly) -> Validate:
     return validate
 
 
-def _histories(interactions: Interactions, rows: pl.DataFrame, *, by_time: bool) -> Histories:
-    users, items, target = interactions.positions(rows)
-    timestamp = rows["timestamp"].to_numpy() if by_time and "timestamp" in rows.columns else None
-    return histories(users, items, np.asarray(target), num_users=interactions.users.height, timestamp=timestamp)
+def _histories(experiment: Experiment, split: Split, rows: pl.DataFrame) -> Histories:
+    """Group training rows by user, in the order that episodes need."""
+    order = experiment.episodes.order
+    users, items, target = split.interactions.positions(rows)
+    timestamp = rows["timestamp"].to_numpy() if order == "time" and "timestamp" in rows.columns else None
+    in_target = None
+    if order == "domain":
+        if split.validation.domains is None:
+            raise ConfigError(
+                f'The {split.name} split has no two domains for episodes.order="domain". Use CrossDomain.'
+            )
+        in_target = (rows["domain"] == split.validation.domains[1]).to_numpy()
+    num_users = split.interactions.users.height
+    return histories(users, items, np.asarray(target), num_users=num_users, timestamp=timestamp, in_target=in_target)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
+from metajax.data.cross_domain import cross_domain
 from metajax.data.warm_up import warm_up
 
 
@@ -13,7 +14,7 @@ class DataConfig:
     """Where the ratings come from, and which of their features a model sees."""
 
     source: str = "ml-latest-small"
-    """ml-latest-small (bundled), ml-100k, ml-1m, or a csv, parquet or RecBole .inter file of your own."""
+    """ml-latest-small (bundled), another name of `metajax data list`, or a csv, parquet or RecBole .inter file."""
     user: str = "user"
     """The column of user ids, in a file of your own."""
     item: str = "item"
@@ -22,6 +23,8 @@ class DataConfig:
     """The column of ratings, in a file of your own."""
     timestamp: str | None = None
     """The column of times, in a file of your own."""
+    domain: str | None = None
+    """The column of domains, in a file of your own."""
     scale: tuple[float, float] | None = None
     """Lowest and highest possible rating, in a file of your own; the range of the data by default."""
     identity: tuple[Side, ...] = ("item",)
@@ -41,6 +44,7 @@ class DataConfig:
             item=self.item,
             target=self.target,
             timestamp=self.timestamp,
+            domain=self.domain,
             scale=self.scale,
             strict=self.strict,
         )
@@ -117,6 +121,29 @@ class Temporal:
     def build(self, interactions: Interactions) -> Split:
         """Make the split."""
         return splits.temporal(interactions, quantile=self.quantile)
+
+
+@dataclass(frozen=True)
+class CrossDomain:
+    """Cold users of two domains: adapt on the source, be judged on the target; 70/10/20 of the users of both.
+
+    With `episodes.order` "domain" the training episodes are drawn in the same way.
+    """
+
+    source: str = "book"
+    """Domain of the support."""
+    target: str = "music"
+    """Domain of the query."""
+    min_rows: int = 5
+    """Fewest ratings of a test user in each of the two domains."""
+    draws: int = 5
+    """Orders of each user's support rows that are drawn."""
+
+    def build(self, interactions: Interactions) -> Split:
+        """Make the split."""
+        return cross_domain(
+            interactions, source=self.source, target=self.target, min_rows=self.min_rows, draws=self.draws
+        )
 
 
 @dataclass(frozen=True)

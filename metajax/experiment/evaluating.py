@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from metajax import files
-from metajax.data import Interactions
+from metajax.data import Interactions, Scenario
 from metajax.errors import StorageError
 from metajax.evaluation.baselines import Training, training_of
 from metajax.evaluation.groups import user_groups
@@ -124,7 +124,7 @@ def _setting(assembly: Assembly, train: Training) -> Setting:
         num_ratings=num_ratings,
         scale=Scale.of(interactions.scale, train.target),
         candidates={
-            name: _candidates(interactions, num_ratings, scenario.ratings)
+            name: _candidates(interactions, num_ratings, scenario)
             for name, scenario in assembly.split.scenarios.items()
         },
         rated=rated,
@@ -132,11 +132,19 @@ def _setting(assembly: Assembly, train: Training) -> Setting:
     )
 
 
-def _candidates(interactions: Interactions, num_ratings: np.ndarray, ratings: pl.DataFrame) -> np.ndarray:
-    """Return which items a scenario's rankings hold: those of training, and its own (which may be cold)."""
+def _candidates(interactions: Interactions, num_ratings: np.ndarray, scenario: Scenario) -> np.ndarray:
+    """Return which items a scenario's rankings hold: those of training, and its own (which may be cold).
+
+    Across domains, of these only the items of the target domain.
+    """
     candidates = num_ratings > 0
-    candidates[interactions.positions(ratings)[1]] = True
-    return candidates
+    candidates[interactions.positions(scenario.ratings)[1]] = True
+    if scenario.domains is None:
+        return candidates
+    in_target = np.zeros_like(candidates)
+    target = interactions.ratings.filter(pl.col("domain") == scenario.domains[1])
+    in_target[interactions.positions(target)[1]] = True
+    return candidates & in_target
 
 
 def _protocol(assembly: Assembly) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     """Where the ratings come from."""
     split: Any = field(default_factory=UserCold)
-    """Who is cold: UserCold, MeluSplit, TanpSplit, ItemCold, BothCold, Temporal or WarmUp."""
+    """Who is cold: UserCold, MeluSplit, TanpSplit, ItemCold, BothCold, Temporal, CrossDomain or WarmUp."""
     model: Any = field(default_factory=MatrixFactorization)
     """What is meta-trained: Linear, MatrixFactorization, TwoTower, NeuMF, FactorizationMachine or DeepFM."""
     loss: Any = field(default_factory=SquaredError)

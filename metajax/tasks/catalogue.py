@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from metajax.errors import TaskError
 from metajax.types import Examples, PyTree, Task
 
-Order = Literal["random", "time"]
+Order = Literal["random", "time", "domain"]
 
 
 class Catalogue(NamedTuple):
@@ -32,11 +32,13 @@ class Histories(NamedTuple):
         offsets: `[num_users + 1]`; user u owns the rows from offsets[u] up to offsets[u + 1].
         items: `[num_rows]` positions in the catalogue.
         target: `[num_rows]`.
+        source_rows: `[num_users]`, how many of a user's rows, the first of them, are of the source domain; or None.
     """
 
     offsets: Int[Array, " boundaries"]
     items: Int[Array, " rows"]
     target: Float[Array, " rows"]
+    source_rows: Int[Array, " users"] | None = None
 
 
 def catalogue(users: dict[str, np.ndarray], items: dict[str, np.ndarray]) -> Catalogue:
@@ -51,12 +53,14 @@ def histories(
     *,
     num_users: int,
     timestamp: np.ndarray | None = None,
+    in_target: np.ndarray | None = None,
     seed: int = 0,
 ) -> Histories:
     """Group rows by user and put them on the device.
 
     With `timestamp` a user's rows are ordered by time (ties keep the order given). Without, they are shuffled once from
-    `seed`, so that a contiguous window of a long history is a random subset of it.
+    `seed`, so that a contiguous window of a long history is a random subset of it. With `in_target` a user's rows of
+    the source domain come first.
 
     Args:
         users: int `[rows]` positions in the user table.
@@ -64,6 +68,7 @@ def histories(
         target: `[rows]`.
         num_users: size of the user table; users without rows have an empty history.
         timestamp: `[rows]` or None.
+        in_target: bool `[rows]`, which are of the target domain, or None.
         seed: of the shuffle.
 
     Raises:
@@ -74,12 +79,13 @@ def histories(
     if len(users) and not 0 <= users.min() <= users.max() < num_users:
         raise TaskError(f"User positions must lie in 0..{num_users - 1}, got {users.min()}..{users.max()}.")
     within = np.random.default_rng(seed).permutation(len(users)) if timestamp is None else timestamp
-    order = np.lexsort((within, users))
+    order = np.lexsort((within, users) if in_target is None else (within, in_target, users))
     offsets = np.concatenate([[0], np.cumsum(np.bincount(users, minlength=num_users))])
     return Histories(
         jnp.asarray(offsets, jnp.int32),
         jnp.asarray(items[order], jnp.int32),
         jnp.asarray(target[order], jnp.float32),
+        None if in_target is None else jnp.asarray(np.bincount(users[~in_target], minlength=num_users), jnp.int32),
     )
 
 

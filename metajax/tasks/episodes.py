@@ -31,7 +31,8 @@ class EpisodeConfig:
     min_rows: int = 2
     """Users with fewer ratings than this give no training task."""
     order: Order = "random"
-    """"random": support and query are a random split; "time": the support comes before the query."""
+    """"random": support and query are a random split; "time": the support comes before the query; "domain": the support
+    is of the source domain, the query of the target domain."""
     buckets: tuple[int, ...] = (32, 64)
     """Rows per task of the shorter buckets; the longest always holds max_support + query_rows."""
 
@@ -79,13 +80,20 @@ def make_buckets(
         multiple_of: every bucket's tasks are rounded to a multiple of this (the number of devices).
 
     Raises:
-        TaskError: if no user has `min_rows` rows.
+        TaskError: if no user has `min_rows` rows, or for order="domain" any in the target domain.
     """
     have = lengths(histories)
-    eligible = np.flatnonzero(have >= config.min_rows)
+    enough = have >= config.min_rows
+    where = ""
+    if config.order == "domain":
+        where = ", one of them in the target domain"
+        if histories.source_rows is None:
+            raise TaskError("Episodes in the order of domains need histories that know them: give `in_target`.")
+        enough &= have > np.asarray(histories.source_rows)
+    eligible = np.flatnonzero(enough)
     if not len(eligible):
         raise TaskError(
-            f"No user has {config.min_rows} ratings or more (the longest history has {have.max(initial=0)}). "
+            f"No user has {config.min_rows} ratings or more{where} (the longest history has {have.max(initial=0)}). "
             "Lower `min_rows`."
         )
     index = np.minimum(np.searchsorted(config.widths, have[eligible]), len(config.widths) - 1)
@@ -116,20 +124,30 @@ def sample_task(key: Key, bucket: Bucket, histories: Histories, catalogue: Catal
     support_width = rows - query_width
 
     kept = jnp.minimum(have, rows)
-    num_query = jnp.minimum(config.query_rows, jnp.maximum(1, kept // 2))
-    most = jnp.minimum(config.max_support, kept - num_query)
+    num_source = have if histories.source_rows is None else histories.source_rows[user]
+    if config.order == "domain":
+        num_query = jnp.minimum(query_width, have - num_source)
+        most = jnp.minimum(min(config.max_support, support_width), num_source)
+    else:
+        num_query = jnp.minimum(config.query_rows, jnp.maximum(1, kept // 2))
+        most = jnp.minimum(config.max_support, kept - num_query)
     num_support = randint(size_key, minval=jnp.minimum(config.min_support, most), maxval=most + 1)
 
-    # positions: support, then query, in the order of a random permutation or of time
+    # positions: support, then query, in the order of a random permutation, of time, or of one in each domain
+    first_support, first_query = 0, num_support
     if config.order == "random":
-        window = randint(window_key, minval=0, maxval=have)
-        sort_by = jnp.where(arange(rows) < kept, jax.random.uniform(order_key, (rows,)), 2.0)
-        positions = start + (window + jnp.argsort(sort_by).astype(jnp.int32)) % have
-        first_support = 0
+        positions = _some_of(window_key, order_key, start, have, rows)
+    elif config.order == "domain":
+        (window_key, other_window_key), (order_key, other_order_key) = map(jax.random.split, (window_key, order_key))
+        in_source = _some_of(window_key, order_key, start, num_source, support_width)
+        first, count = start + num_source, have - num_source
+        in_target = _some_of(other_window_key, other_order_key, first, count, query_width)
+        positions, first_query = jnp.concatenate([in_source, in_target]), support_width
     else:
         window = randint(window_key, minval=0, maxval=have - kept + 1)
         positions = start + window + arange(rows)
-        first_support = kept - num_query - num_support  # the support ends where the query begins
+        first_query = kept - num_query
+        first_support = first_query - num_support  # the support ends where the query begins
 
     def take(first: jax.Array | int, count: jax.Array, width: int) -> tuple[Array, Array, Array]:
         real = arange(width) < count
@@ -138,5 +156,16 @@ def sample_task(key: Key, bucket: Bucket, histories: Histories, catalogue: Catal
         return histories.items[at], histories.target[at] * mask, mask
 
     support = take(first_support, num_support, support_width)
-    query = take(first_support + num_support, num_query, query_width)
+    query = take(first_query, num_query, query_width)
     return task_from_rows(catalogue, user, support, query)
+
+
+def _some_of(window_key: Key, order_key: Key, first: Array, count: Array, width: int) -> Int[Array, " width"]:
+    """Draw positions of `width` of the `count` rows that begin at `first`, in random order. The keys are consumed.
+
+    Rows are stored shuffled, so that a window of them is random. With fewer than `width`, all come first, then repeats.
+    """
+    count = jnp.maximum(count, 1)
+    window = jax.random.randint(window_key, (), 0, count, jnp.int32)
+    sort_by = jnp.where(jnp.arange(width, dtype=jnp.int32) < count, jax.random.uniform(order_key, (width,)), 2.0)
+    return first + (window + jnp.argsort(sort_by).astype(jnp.int32)) % count

@@ -115,6 +115,64 @@ def test_by_time_the_support_comes_before_the_query():
         assert not support or max(support) < min(query)
 
 
+DOMAINS = [(0, 3), (4, 0), (1, 1), (6, 2), (20, 9)]  # rows of each user in the source and in the target domain
+
+
+def two_domains():
+    """Item 100 u + i is row i of user u; in the file the domains are mixed."""
+    rows = [(u, 100 * u + i, i >= source) for u, (source, target) in enumerate(DOMAINS) for i in range(source + target)]
+    users, items, in_target = np.array(rows).T[:, np.random.default_rng(0).permutation(len(rows))]
+    return histories(users, items, items * 1.0, num_users=len(DOMAINS), in_target=in_target.astype(bool))
+
+
+def test_by_domain_a_users_source_rows_are_stored_first():
+    rows = two_domains()
+    np.testing.assert_array_equal(rows.source_rows, [source for source, _ in DOMAINS])
+    np.testing.assert_array_equal(lengths(rows), [source + target for source, target in DOMAINS])
+    for user, (source, target) in enumerate(DOMAINS):
+        own = np.asarray(rows.items)[int(rows.offsets[user]) : int(rows.offsets[user + 1])] - 100 * user
+        assert sorted(own[:source]) == list(range(source))
+        assert sorted(own[source:]) == list(range(source, source + target))
+
+
+def test_by_domain_the_support_is_of_the_source_and_the_query_of_the_target():
+    """Sizes are exact; over many draws every row turns up, and a user without target rows gives no task."""
+    rows = two_domains()
+    config = EpisodeConfig(query_rows=3, max_support=5, min_support=5, min_rows=1, buckets=(6,), order="domain")
+    features = catalogue({"me": np.arange(len(DOMAINS))}, {"id": np.arange(100 * len(DOMAINS))})
+    buckets = make_buckets(rows, config, tasks_per_step=128)
+    assert [bucket.users.tolist() for bucket in buckets] == [[0, 2], [3, 4]]
+    seen = {user: (set(), set()) for user in range(len(DOMAINS))}
+    sample = jax.jit(lambda key: [sample_tasks(key, bucket, rows, features, config) for bucket in buckets])
+    for seed in range(2):
+        for bucket, tasks in zip(buckets, sample(jax.random.key(seed)), strict=True):
+            for index in range(bucket.tasks):
+                user = int(tasks.user["me"][index])
+                source, target = DOMAINS[user]
+                support, query = (
+                    (np.asarray(part.items["id"][index]) - 100 * user)[np.asarray(part.mask[index]) > 0].tolist()
+                    for part in (tasks.support, tasks.query)
+                )
+                assert len(set(support)) == len(support) == min(source, 5, bucket.rows - 3)
+                assert len(set(query)) == len(query) == min(target, 3)
+                assert all(0 <= row < source for row in support)
+                assert all(source <= row < source + target for row in query)
+                np.testing.assert_array_equal(tasks.query.target[index][: len(query)], np.array(query) + 100 * user)
+                seen[user][0].update(support)
+                seen[user][1].update(query)
+    for user in (0, 2, 3, 4):
+        assert (len(seen[user][0]), len(seen[user][1])) == DOMAINS[user]
+
+
+def test_domains_that_are_not_known_or_not_there_are_told():
+    config = EpisodeConfig(min_rows=2, order="domain")
+    with pytest.raises(TaskError, match="need histories that know them: give `in_target`"):
+        make_buckets(world()[1], config, tasks_per_step=4)
+    rows = histories(np.zeros(3, int), np.arange(3), np.ones(3), num_users=1, in_target=np.zeros(3, bool))
+    with pytest.raises(TaskError, match="No user has 2 ratings or more, one of them in the target domain"):
+        make_buckets(rows, config, tasks_per_step=4)
+
+
 def test_bucket_weights_are_shares_of_users():
     buckets = [bucket for bucket, _ in draw(CONFIG)]
     np.testing.assert_allclose(sum(bucket.weight for bucket in buckets), 1)
