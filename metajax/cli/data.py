@@ -30,6 +30,8 @@ def describe(
     item: str = "item",
     target: str = "target",
     timestamp: str | None = None,
+    users: Path | None = None,
+    items: Path | None = None,
     scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> None:
@@ -41,6 +43,8 @@ def describe(
         item: The column of item ids.
         target: The column of ratings.
         timestamp: The column of times; one called timestamp by default, where there is one.
+        users: A csv, tsv or parquet file of users: a column of ids, called as in the ratings; all others are features.
+        items: A csv, tsv or parquet file of items, likewise; one called title is kept and is no feature.
         scale: Lowest and highest possible rating; rows outside are rejected.
         strict: Make a rejected row an error.
     """
@@ -48,7 +52,17 @@ def describe(
 
     from metajax.data import describe, load
 
-    interactions = load(source, user=user, item=item, target=target, timestamp=timestamp, scale=scale, strict=strict)
+    interactions = load(
+        source,
+        user=user,
+        item=item,
+        target=target,
+        timestamp=timestamp,
+        users=users,
+        items=items,
+        scale=scale,
+        strict=strict,
+    )
     Console().print(describe(interactions).render())
 
 
@@ -75,6 +89,8 @@ def convert(
     target: str = "target",
     timestamp: str | None = None,
     domain: str | None = None,
+    users: Path | None = None,
+    items: Path | None = None,
     scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> None:
@@ -88,6 +104,8 @@ def convert(
         target: The column of ratings.
         timestamp: The column of times; one called timestamp by default, where there is one.
         domain: The column of domains; one called domain by default, where there is one.
+        users: A csv, tsv or parquet file of users: a column of ids, called as in the ratings; all others are features.
+        items: A csv, tsv or parquet file of items, likewise; one called title is kept and is no feature.
         scale: Lowest and highest possible rating; rows outside are rejected.
         strict: Make a rejected row an error, and write nothing.
     """
@@ -100,7 +118,16 @@ def convert(
     if out.exists():
         raise DataError(f"{out} is there already. Name another, or remove it first.")
     interactions = load(
-        source, user=user, item=item, target=target, timestamp=timestamp, domain=domain, scale=scale, strict=strict
+        source,
+        user=user,
+        item=item,
+        target=target,
+        timestamp=timestamp,
+        domain=domain,
+        users=users,
+        items=items,
+        scale=scale,
+        strict=strict,
     )
     (write_table if out.suffix else write_folder)(interactions, out)
     console = Console(soft_wrap=True)

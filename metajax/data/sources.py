@@ -175,6 +175,8 @@ def load(
     target: str = "target",
     timestamp: str | None = None,
     domain: str | None = None,
+    users: str | Path | None = None,
+    items: str | Path | None = None,
     scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> Interactions:
@@ -183,12 +185,15 @@ def load(
     Args:
         source: a name of `metajax data list`, such as "ml-1m"; a csv, tsv, parquet or RecBole .inter file; or a folder
             that `metajax data convert` wrote.
-        user: in a csv, tsv or parquet file, the column of user ids. This and the next five are for such files only:
+        user: in a csv, tsv or parquet file, the column of user ids. This and the next seven are for such files only:
             the other sources know their own columns and scale.
         item: the column of item ids.
         target: the column of ratings.
         timestamp: the column of times; one called timestamp by default, where there is one.
         domain: the column of domains; one called domain by default, where there is one.
+        users: a csv, tsv or parquet file with a column of user ids, called as in the ratings; the others are features
+            by their types (see `metajax.data.readers.features`).
+        items: the same of items; a column called title is kept and is no feature.
         scale: (lowest, highest) possible target; rows outside are rejected. The range of the data by default.
         strict: raise instead of quarantining bad rows.
 
@@ -198,6 +203,7 @@ def load(
     """
     path = Path(source).expanduser()
     mapping = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain, "scale": scale}
+    mapping |= {name: Path(table).expanduser() for name, table in {"users": users, "items": items}.items() if table}
     try:
         if str(source) not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
             return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]

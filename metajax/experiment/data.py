@@ -25,6 +25,10 @@ class DataConfig:
     """The column of times, in a file of your own."""
     domain: str | None = None
     """The column of domains, in a file of your own."""
+    users: str | None = None
+    """A csv, tsv or parquet file of users: ids in a column called as in the ratings, all others are features."""
+    items: str | None = None
+    """A csv, tsv or parquet file of items: ids in a column called as in the ratings, maybe title; all else features."""
     scale: tuple[float, float] | None = None
     """Lowest and highest possible rating, in a file of your own; the range of the data by default."""
     identity: tuple[Side, ...] = ("item",)
@@ -45,6 +49,8 @@ class DataConfig:
             target=self.target,
             timestamp=self.timestamp,
             domain=self.domain,
+            users=self.users,
+            items=self.items,
             scale=self.scale,
             strict=self.strict,
         )

@@ -7,11 +7,11 @@ import polars as pl
 
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
+from metajax.data.readers.features import SUFFIXES, read_features
 from metajax.data.validation import require_columns
 from metajax.errors import DataError
 from metajax.files import atomic, check_manifest, read_json, write_json, write_manifest
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 DESCRIPTION = "interactions.json"
 TABLES = ("ratings", "users", "items")
 FILES = (DESCRIPTION, *(f"{name}.parquet" for name in TABLES))
@@ -25,10 +25,14 @@ def read_table(
     target: str = "target",
     timestamp: str | None = None,
     domain: str | None = None,
+    users: Path | None = None,
+    items: Path | None = None,
     scale: tuple[float, float] | None = None,
     strict: bool = False,
 ) -> Interactions:
     """Read ratings from a csv, tsv or parquet file; arguments as for `interactions_from_frame`.
+
+    `users` and `items` are files too, whose columns of ids are called as in the ratings: see `read_features`.
 
     Columns called timestamp and domain are read as such unless others are named. Ids in a csv or tsv file become
     integers where that loses nothing: 7 does, but 007 stays a text.
@@ -39,6 +43,8 @@ def read_table(
         frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
         require_columns(frame, [user, item])
         frame = frame.with_columns(_whole(frame[column]) for column in (user, item))
+    user_table, user_features = read_features(users, "user", user) if users else (None, [])
+    item_table, item_features = read_features(items, "item", item) if items else (None, [])
     return interactions_from_frame(
         frame,
         user=user,
@@ -46,6 +52,9 @@ def read_table(
         target=target,
         timestamp=timestamp or _if_there("timestamp", frame),
         domain=domain or _if_there("domain", frame),
+        users=user_table,
+        items=item_table,
+        features=user_features + item_features,
         name=path.stem,
         scale=scale,
         strict=strict,
