@@ -93,7 +93,7 @@ def sinusoids() -> str:
     lines = [
         "## Sinusoids",
         "",
-        "MSE after adapting, on 100 points and 600 new tasks; mean over seeds, and each seed. Command: `make bench-sinusoid`.",
+        "MSE after adapting, on 100 points and 600 new tasks; mean of seeds, and each. Command: `make bench-sinusoid`.",
         "",
         "![fits before and after adapting](../experiments/sinusoid/fits.png)",
         "",
