@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
 OPTIONS ?=
+# Tests are mostly compilation, which a second process halves. One process: make test WORKERS=
+WORKERS ?= --numprocesses auto --dist worksteal
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -56,13 +58,13 @@ types: $(READY) ## Check types
 	$(RUN)/pyright --pythonpath $(RUN)/python
 
 test: $(READY) ## Run the tests that are not slow, in under five minutes
-	$(RUN)/python -m pytest $(TESTS) -m "not slow" $(OPTIONS)
+	$(RUN)/python -m pytest $(WORKERS) $(TESTS) -m "not slow" $(OPTIONS)
 
 test-slow: $(READY) ## Run the slow tests
-	$(RUN)/python -m pytest $(TESTS) -m slow $(OPTIONS)
+	$(RUN)/python -m pytest $(WORKERS) $(TESTS) -m slow $(OPTIONS)
 
 test-all: $(READY) ## Run every test
-	$(RUN)/python -m pytest $(TESTS) $(OPTIONS)
+	$(RUN)/python -m pytest $(WORKERS) $(TESTS) $(OPTIONS)
 
 check: lint types test ## What CI runs
 

@@ -12,6 +12,8 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+# Most of a test is compilation, of programs that run once: without optimisation it took 0.85 of the time.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484);
 # a Protocol that a signature or a dataclass field names must be @runtime_checkable.
