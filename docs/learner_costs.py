@@ -1,9 +1,12 @@
-"""Measure what every learner costs and write the table of docs/learners.md: run `python docs/learner_costs.py`.
+"""Measure what every learner costs and write the table of docs/learners.md.
+
+Run: OPENBLAS_NUM_THREADS=1 python docs/learner_costs.py
 
 Each learner is that of its experiment, on its experiment's model, with the columns that MovieLens-1M has; the rows are
 drawn at random, so that no data are needed. Nothing is trained: costs do not depend on the parameters' values.
 Everything is compiled before any of it is timed, and learners take turns, so that what else the machine does hits all
-alike. Takes some minutes on 2 CPU cores; writes docs/learner_costs.json beside the table.
+alike. Without the variable, LAPACK's threads wait for a core that another process holds, and a small Cholesky
+decomposition takes many times as long. Takes some minutes on 2 CPU cores; writes docs/learner_costs.json too.
 """
 
 import os
@@ -50,10 +53,10 @@ EXPERIMENTS = {
     "imaml": "movielens_1m/imaml",
     "mlr": "movielens_1m/mlr",
     "minibatch_prox": "movielens_1m/minibatch_prox",
-    "mamo": "movielens_1m/mamo",
     "cnp": "movielens_1m/cnp",
     "tanp": "movielens_1m/tanp",
     "attentive_neural_process": "movielens_1m/attentive_neural_process",
+    "mamo": "movielens_1m/mamo",
     "meta_embedding": "warm_up/meta_embedding",
     "mwuf": "warm_up/mwuf",
 }
@@ -186,6 +189,7 @@ def measure() -> dict:
         "jax": jax.__version__,
         "device": jax.devices()[0].platform,
         "cpus": os.cpu_count(),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS"),
         "repeats": {"adapt_and_predict": ROUNDS * CALLS, "outer_gradient": ROUNDS},
         "learners": {
             name: one.fixed
@@ -220,7 +224,8 @@ def table(document: dict) -> str:
         "temporary memory, kB a task | state, kB | streaming | experiment |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, one in costs.items():
+    for name in EXPERIMENTS:
+        one = costs[name]
         cells = (
             f"`{name}`",
             timed(one, "adapt_and_predict_ms"),
