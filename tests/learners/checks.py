@@ -5,6 +5,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import chex
@@ -14,7 +15,9 @@ import numpy as np
 import optax
 from learners.worlds import random_task, random_tasks
 
+from metajax.experiment.artifact import flatten, unflatten
 from metajax.learners.linear_posterior import LinearPosterior
+from metajax.training.checkpoints import Checkpoints
 from metajax.types import Examples, Learner
 
 
@@ -209,6 +212,19 @@ def check_streaming_is_exact(ready: Ready) -> None:
     pairs = zip(jax.tree.leaves(_comparable(state)), jax.tree.leaves(_comparable(both)), strict=True)
     for one, other in pairs:
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def check_saved_and_restored(ready: Ready, folder: Path) -> None:
+    """A checkpoint and an artifact's arrays give the meta-parameters back, bit for bit."""
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(3, ready.meta_params)
+    step, restored = checkpoints.restore(jax.tree.map(jnp.zeros_like, ready.meta_params))
+    checkpoints.close()
+    assert step == 3
+    chex.assert_trees_all_equal(restored, ready.meta_params)
+    arrays = flatten(ready.meta_params)
+    shapes = jax.eval_shape(ready.learner.init, jax.random.key(0))
+    chex.assert_trees_all_equal(unflatten(arrays, shapes), ready.meta_params)
 
 
 def _comparable(state):

@@ -82,3 +82,8 @@ def test_loss_falls_on_a_shared_linear_world(name, ready):
 @pytest.mark.parametrize("name", EXACT_STREAM)
 def test_streaming_is_exact(name, ready):
     checks.check_streaming_is_exact(ready(name))
+
+
+@every_learner
+def test_saved_and_restored_is_never_saved(name, ready, tmp_path):
+    checks.check_saved_and_restored(ready(name), tmp_path)
