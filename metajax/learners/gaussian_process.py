@@ -18,12 +18,12 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
 from metajax.errors import ConfigError
 from metajax.learners.episode import represent_task
 from metajax.learners.gaussian import check_likelihood, negative_log_likelihood
 from metajax.learners.support_memory import empty_memory, remember
+from metajax.learners.triangular import cholesky, solve_lower
 from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
@@ -108,9 +108,9 @@ def gaussian_process(
         items, target, mask = state.ratings
         residual = jnp.where(mask > 0, target - prior_mean(meta_params, state.user, items), 0)
         known = covariance(meta_params, items, items) * mask[:, None] * mask[None, :]
-        cholesky = jnp.linalg.cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
+        lower = cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
         between = covariance(meta_params, items, representations) * mask[:, None]
-        whitened = solve_triangular(cholesky, jnp.concatenate([between, residual[:, None]], axis=1), lower=True)
+        whitened = solve_lower(lower, jnp.concatenate([between, residual[:, None]], axis=1))
         half, rest = whitened[:, :-1], whitened[:, -1]
         own = jax.vmap(lambda row: covariance(meta_params, row[None], row[None])[0, 0])(representations)
         mean = prior_mean(meta_params, state.user, representations) + half.T @ rest

@@ -13,8 +13,9 @@ References:
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
+
+from metajax.learners.triangular import cholesky, solve_factored, solve_lower
 
 
 class LinearPosterior(NamedTuple):
@@ -50,9 +51,9 @@ def condition(
 def condition_primal(prior: LinearPosterior, features: Array, target: Array, mask: Array) -> LinearPosterior:
     """Condition by a system of features x features: weights + root (I + Z^T Z)^-1 Z^T r, with Z = X root."""
     whitened, residual = _whiten(prior, features, target, mask)
-    cholesky = jnp.linalg.cholesky(jnp.eye(whitened.shape[1], dtype=whitened.dtype) + whitened.T @ whitened)
-    weights = prior.weights + prior.root @ cho_solve((cholesky, True), whitened.T @ residual)
-    root = solve_triangular(cholesky, prior.root.T, lower=True).T  # root C^-T, so root root^T = P - P X^T S^-1 X P
+    lower = cholesky(jnp.eye(whitened.shape[1], dtype=whitened.dtype) + whitened.T @ whitened)
+    weights = prior.weights + prior.root @ solve_factored(lower, (whitened.T @ residual)[:, None])[:, 0]
+    root = solve_lower(lower, prior.root.T).T  # root C^-T, so root root^T = P - P X^T S^-1 X P
     return LinearPosterior(weights, root)
 
 
@@ -60,10 +61,10 @@ def condition_dual(prior: LinearPosterior, features: Array, target: Array, mask:
     """Condition by a system of rows x rows: weights + root Z^T (I + Z Z^T)^-1 r, with Z = X root."""
     whitened, residual = _whiten(prior, features, target, mask)
     identity = jnp.eye(whitened.shape[0], dtype=whitened.dtype)
-    cholesky = jnp.linalg.cholesky(identity + whitened @ whitened.T)
-    weights = prior.weights + prior.root @ (whitened.T @ cho_solve((cholesky, True), residual))
-    half = solve_triangular(cholesky + identity, whitened, lower=True)  # Andrews: I - Z^T C^-T (C + I)^-1 Z
-    root = prior.root - prior.root @ (solve_triangular(cholesky, whitened, lower=True).T @ half)
+    lower = cholesky(identity + whitened @ whitened.T)
+    weights = prior.weights + prior.root @ (whitened.T @ solve_factored(lower, residual[:, None])[:, 0])
+    half = solve_lower(lower + identity, whitened)  # Andrews: I - Z^T C^-T (C + I)^-1 Z
+    root = prior.root - prior.root @ (solve_lower(lower, whitened).T @ half)
     return LinearPosterior(weights, root)
 
 
