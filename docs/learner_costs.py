@@ -1,12 +1,11 @@
 """Measure what every learner costs and write the table of docs/learners.md.
 
-Run: OPENBLAS_NUM_THREADS=1 python docs/learner_costs.py
+Run: python docs/learner_costs.py
 
 Each learner is that of its experiment, on its experiment's model, with the columns that MovieLens-1M has; the rows are
 drawn at random, so that no data are needed. Nothing is trained: costs do not depend on the parameters' values.
 Everything is compiled before any of it is timed, and learners take turns, so that what else the machine does hits all
-alike. Without the variable, LAPACK's threads wait for a core that another process holds, and a small Cholesky
-decomposition takes many times as long. Takes some minutes on 2 CPU cores; writes docs/learner_costs.json too.
+alike. Takes some minutes on 2 CPU cores; writes docs/learner_costs.json too.
 """
 
 import os
@@ -189,7 +188,6 @@ def measure() -> dict:
         "jax": jax.__version__,
         "device": jax.devices()[0].platform,
         "cpus": os.cpu_count(),
-        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS"),
         "repeats": {"adapt_and_predict": ROUNDS * CALLS, "outer_gradient": ROUNDS},
         "learners": {
             name: one.fixed
