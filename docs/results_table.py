@@ -19,7 +19,7 @@ from metajax.evaluation.wording import describe_metric, number, outcome, shot
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 METRICS = {"mae": "MAE", "rmse": "RMSE", "ndcg@5": "nDCG@5", "nll": "NLL", "catalogue_ndcg@10": "catalogue nDCG@10"}
-ON_README = (("ml-1m", "melu", "user_cold"),)
+ON_README = (("ml-latest-small", "user_cold", "user_cold"), ("ml-1m", "melu", "user_cold"))
 
 Key = tuple[str, str, str]
 Reports = dict[str, Report]
