@@ -122,8 +122,12 @@ def test_the_model_and_the_learner_of_howto_train_and_follow_the_ratings(tmp_pat
     try:
         short = ["--training.outer-steps", "20", "--training.validate-every", "10", "--model.width", "8", "--quiet"]
         assert main(["train", "mine.py", *short]) == 0
+        own = ["--experiment", "mine.py"]
+        assert main(["recommend", "runs/mine", "--rate", "1=5", *own]) == 0
+        assert main(["export", "runs/mine", "exported", *own]) == 0
     finally:
         jax.config.update("jax_compilation_cache_dir", cache)
+    assert (tmp_path / "exported" / "manifest.json").is_file()
     recommender = Recommender.load("runs/mine", experiment=load_experiment("mine.py"))
     before, glad, sad = (recommender.adapt(ratings).predict(3) for ratings in ({}, {1: 5, 2: 5}, {1: 1, 2: 1}))
     assert sad < before < glad

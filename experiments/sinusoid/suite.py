@@ -15,7 +15,6 @@ expected in. The outer loop is metajax's own.
 import argparse
 import importlib.util
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
+from metajax.experiment.provenance import commit
 from metajax.files import write_json
 from metajax.tasks.toy import sinusoid_task
 from metajax.training.outer import TrainState, labelled, make_outer_steps
@@ -229,13 +229,6 @@ def draw_fits() -> None:
     axes[0, 0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=80, metadata={"Software": None})
-
-
-def commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, cwd=HERE, check=False
-    )
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 
 from metajax.data import Interactions
+from metajax.evaluation.cells import LEVEL
 from metajax.evaluation.statistics import bootstrap_means
 
 FEWEST_USERS = 20
 MOST_GROUPS = 12
-LEVEL = (2.5, 97.5)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
 from metajax.evaluation.summary import Summary, summarise
 from metajax.evaluation.values import Scale
+from metajax.evaluation.wording import describe_metric
 from metajax.experiment.artifact import Artifact, read_artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble
 from metajax.experiment.baseline_results import baseline_results
@@ -187,9 +188,10 @@ def _counts(interactions: Interactions) -> dict[str, int]:
 
 
 def _with_metrics(artifact: Artifact, summary: Summary) -> Artifact:
+    """Keep for the model card what is better or worse at full support; the report has all else."""
     metrics: dict[str, Any] = {}
     for one in summary.estimates:
-        if one.kind == "learner" and one.k is None:
+        if one.kind == "learner" and one.k is None and describe_metric(one.metric, summary.protocol).direction:
             cell = {"value": one.value, "low": one.low, "high": one.high}
             metrics.setdefault(one.scenario, {})[one.metric] = cell
     return replace(artifact, metrics=metrics)

@@ -7,7 +7,7 @@ from metajax.learners.flows import full
 from metajax.learners.gradient import gradient_learner
 from metajax.learners.objectives import without_adaptation
 from metajax.learners.rules import sgd
-from metajax.learners.selection import Selection, all_but, everything, paths, split
+from metajax.learners.selection import Selection, all_but, paths, split
 from metajax.losses import Loss
 from metajax.types import Learner, Model
 
@@ -32,7 +32,7 @@ def maml(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=sgd(inner_step_size, learned=learn_step_size),
         flow=first_order_flow() if first_order else full(),
         inner_steps=inner_steps,

@@ -1,10 +1,11 @@
 """Presets that learn how to step, beside where to begin."""
 
-from metajax.learners.flows import annealed, first_order, full
+from metajax.learners.flows import annealed, full
+from metajax.learners.flows import first_order as first_order_flow
 from metajax.learners.gradient import gradient_learner
 from metajax.learners.objectives import multi_step
 from metajax.learners.rules import alfa_rule, chain, curvature, per_element, per_step, sgd
-from metajax.learners.selection import Selection, everything
+from metajax.learners.selection import Selection
 from metajax.losses import Loss
 from metajax.types import Learner, Model
 
@@ -40,7 +41,7 @@ def meta_sgd(
         https://arxiv.org/abs/1707.09835
     """
     rule = per_element(low, high, num_steps=inner_steps if any_steps else 1)
-    return gradient_learner(model, loss, fast=fast or everything(), rule=rule, inner_steps=inner_steps)
+    return gradient_learner(model, loss, fast=fast, rule=rule, inner_steps=inner_steps)
 
 
 def mamlpp(
@@ -70,7 +71,7 @@ def mamlpp(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=per_step(inner_step_size, inner_steps),
         flow=annealed(first_order_until) if first_order_until > 0 else full(),
         objective=multi_step(inner_steps, until=multi_step_until),
@@ -93,7 +94,7 @@ def alfa(
         Baik et al., 2020, "Meta-learning with adaptive hyperparameters", eqs. 5 to 7. https://arxiv.org/abs/2011.00209
     """
     rule = alfa_rule(inner_step_size, decay=decay)
-    return gradient_learner(model, loss, fast=fast or everything(), rule=rule, inner_steps=inner_steps)
+    return gradient_learner(model, loss, fast=fast, rule=rule, inner_steps=inner_steps)
 
 
 def meta_curvature(
@@ -102,7 +103,7 @@ def meta_curvature(
     *,
     inner_steps: int = 1,
     inner_step_size: float = 0.01,
-    first_order_inner: bool = False,
+    first_order: bool = False,
     fast: Selection | None = None,
 ) -> Learner:
     """Transform every inner gradient by learned matrices before the step: Meta-Curvature.
@@ -112,7 +113,7 @@ def meta_curvature(
         loss: what a row costs.
         inner_steps: of an adaptation.
         inner_step_size: of the step after the transformation.
-        first_order_inner: treat the gradients that are transformed as constants.
+        first_order: treat the gradients that are transformed as constants.
         fast: which parameters move; all by default. Leave embedding tables out.
 
     References:
@@ -121,8 +122,8 @@ def meta_curvature(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=chain(curvature(), sgd(inner_step_size)),
-        flow=first_order() if first_order_inner else full(),
+        flow=first_order_flow() if first_order else full(),
         inner_steps=inner_steps,
     )

@@ -8,7 +8,7 @@ from metajax.learners.flows import first_order, full, implicit
 from metajax.learners.gradient import gradient_learner
 from metajax.learners.objectives import envelope, reptile_surrogate
 from metajax.learners.rules import chain, from_optax, proximal, sgd
-from metajax.learners.selection import Selection, everything
+from metajax.learners.selection import Selection
 from metajax.losses import Loss
 from metajax.types import Learner, Model
 
@@ -52,7 +52,7 @@ def imaml(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=chain(proximal(strength), sgd(inner_step_size)),
         flow=implicit(cg_steps),
         inner_steps=inner_steps,
@@ -88,7 +88,7 @@ def mlr(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=chain(proximal(strength, learned=True, per_tensor=per_tensor), sgd(inner_step_size)),
         flow=flows[gradient](),
         inner_steps=inner_steps,
@@ -113,7 +113,7 @@ def minibatch_prox(
     return gradient_learner(
         model,
         loss,
-        fast=fast or everything(),
+        fast=fast,
         rule=chain(proximal(strength), sgd(inner_step_size)),
         objective=envelope(),
         inner_steps=inner_steps,
