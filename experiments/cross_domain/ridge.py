@@ -8,6 +8,7 @@ Follows:  Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136, on tasks th
 """
 
 from metajax.experiment import CrossDomain, DataConfig, EpisodeConfig, Experiment, Ridge, TrainingConfig
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -20,3 +21,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=6000, validate_every=200, patience=6),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.penalty": LogUniform(0.5, 30.0),
+        "model.factors": Choice((8, 16, 32, 64)),
+    }

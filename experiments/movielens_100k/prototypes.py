@@ -16,6 +16,7 @@ from metajax.experiment import (
     TrainingConfig,
     UserCold,
 )
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -29,3 +30,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=3000, validate_every=100, patience=8),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.strength": LogUniform(0.5, 20.0),
+        "model.factors": Choice((8, 16, 32, 64)),
+    }

@@ -8,6 +8,7 @@ Follows:  Zintgraf et al., 2019, https://arxiv.org/abs/1810.03642
 """
 
 from metajax.experiment import Cavia, DataConfig, EpisodeConfig, Experiment, MeluSplit, TrainingConfig, TwoTower
+from metajax.experiment.search import Integer, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -21,3 +22,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(0.1, 10.0),
+        "learner.inner_steps": Integer(1, 3),
+    }

@@ -8,6 +8,7 @@ Follows:  Finn et al., 2017, https://arxiv.org/abs/1703.03400
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, Maml, MeluSplit, TrainingConfig, TwoTower
+from metajax.experiment.search import LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -23,3 +24,10 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=3000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+    }

@@ -8,7 +8,7 @@ Follows:  no paper: joint training without meta-learning, fine-tuned at test tim
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, Joint, MeluSplit, TrainingConfig, TwoTower
-from metajax.experiment.search import Choice, LogUniform, Range
+from metajax.experiment.search import LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -28,5 +28,4 @@ def search_space() -> dict[str, Range]:
     return {
         "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
         "optimizer.weight_decay": LogUniform(1e-5, 1e-1),
-        "model.embedding_dim": Choice((8, 16, 32)),
     }

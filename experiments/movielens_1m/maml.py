@@ -8,7 +8,7 @@ Follows:  Finn et al., 2017, https://arxiv.org/abs/1703.03400
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, Maml, MeluSplit, TrainingConfig, TwoTower
-from metajax.experiment.search import Choice, LogUniform, Range
+from metajax.experiment.search import LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -29,6 +29,5 @@ def experiment() -> Experiment:
 def search_space() -> dict[str, Range]:
     return {
         "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
-        "learner.inner_step_size": LogUniform(1e-4, 1e-1),
-        "model.embedding_dim": Choice((8, 16, 32)),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
     }

@@ -8,6 +8,7 @@ Follows:  Antoniou et al., 2019, https://arxiv.org/abs/1810.09502
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, MamlPlusPlus, MeluSplit, TrainingConfig, TwoTower
+from metajax.experiment.search import Integer, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -21,3 +22,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+        "learner.inner_steps": Integer(1, 5),
+    }

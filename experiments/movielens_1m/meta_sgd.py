@@ -8,6 +8,7 @@ Follows:  Li et al., 2017, https://arxiv.org/abs/1707.09835
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, MeluSplit, MetaSgd, TrainingConfig, TwoTower
+from metajax.experiment.search import LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -21,3 +22,10 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.high": LogUniform(1e-2, 1.0),
+    }

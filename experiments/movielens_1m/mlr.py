@@ -8,6 +8,7 @@ Follows:  Rajeswaran et al., 2019, eq. 3, with a learned strength, https://arxiv
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, MeluSplit, Mlr, TrainingConfig, TwoTower
+from metajax.experiment.search import LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -21,3 +22,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+        "learner.strength": LogUniform(0.1, 10.0),
+    }

@@ -8,6 +8,7 @@ Follows:  Nichol et al., 2018, https://arxiv.org/abs/1803.02999
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, MeluSplit, Reptile, TrainingConfig, TwoTower
+from metajax.experiment.search import Integer, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -23,3 +24,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=3000, tasks_per_step=32, validate_every=200, patience=5),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+        "learner.inner_steps": Integer(2, 8),
+    }

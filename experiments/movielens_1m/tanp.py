@@ -8,6 +8,7 @@ Follows:  Lin et al., 2021, https://arxiv.org/abs/2103.06137
 """
 
 from metajax.experiment import DataConfig, EpisodeConfig, Experiment, MeluSplit, TaNP, TrainingConfig
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -20,3 +21,11 @@ def experiment() -> Experiment:
         training=TrainingConfig(outer_steps=6000, validate_every=200, patience=6),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "model.factors": Choice((8, 16, 32, 64)),
+        "learner.width": Choice((32, 64, 128)),
+    }

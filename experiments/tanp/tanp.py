@@ -16,6 +16,7 @@ from metajax.experiment import (
     TanpSplit,
     TrainingConfig,
 )
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -29,3 +30,11 @@ def experiment() -> Experiment:
         evaluation=EvaluationConfig(cutoffs=(5, 7, 10), validation_shots=()),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "model.factors": Choice((8, 16, 32, 64)),
+        "learner.width": Choice((32, 64, 128)),
+    }

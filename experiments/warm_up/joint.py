@@ -17,6 +17,7 @@ from metajax.experiment import (
     TrainingConfig,
     WarmUp,
 )
+from metajax.experiment.search import Choice, LogUniform, Range
 
 
 def experiment() -> Experiment:
@@ -31,3 +32,11 @@ def experiment() -> Experiment:
         evaluation=EvaluationConfig(shots=(0, 20, 40), validation_shots=(0, 20), catalogue_cutoffs=()),
         seeds=(0, 1, 2),
     )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-2, 1.0),
+        "model.factors": Choice((8, 16, 32, 64)),
+    }

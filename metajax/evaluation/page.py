@@ -244,12 +244,28 @@ def _provenance(metadata: Mapping[str, Any]) -> str:
         parts.append(f"<h3>Versions</h3>{_definitions(dict(versions).items())}")
     if (seconds := metadata.get("training_seconds")) is not None:
         parts.append(f"<h3>Training time, seconds</h3><p>{escape(_plain(seconds))}</p>")
+    if tuning := metadata.get("tuning"):
+        parts.append(_tuning(tuning))
     if notes := metadata.get("notes"):
         parts.append("<h3>Notes</h3><ul>" + "".join(f"<li>{escape(str(note))}</li>" for note in notes) + "</ul>")
     if config := metadata.get("config"):
         text = json.dumps(config, indent=2, default=str, ensure_ascii=False)
         parts.append(f"<details><summary>Resolved configuration</summary><pre>{escape(text)}</pre></details>")
     return f"<section><h2>Provenance</h2>{''.join(parts)}</section>"
+
+
+def _tuning(tuning: Mapping[str, Any]) -> str:
+    """Say what the hyper-parameters cost, and what they are."""
+    limit = tuning.get("seconds_per_trial")
+    states = ", ".join(f"{count} {state}" for state, count in (tuning.get("states") or {}).items())
+    lines = {
+        "trials": f"{_plain(tuning.get('trials'))} ({states})",
+        "seconds": f"{_plain(tuning.get('seconds'))} in all; of a trial {_plain(limit) if limit else 'without limit'}",
+        "chosen": tuning.get("overrides"),
+        "validation value": tuning.get("value"),
+        "commit": tuning.get("commit"),
+    }
+    return f"<h3>Tuning, on held-out training users</h3>{_definitions(lines.items())}"
 
 
 def _definitions(items: Iterable[tuple[str, Any]]) -> str:

@@ -38,6 +38,10 @@ class Range(Protocol):
         """Ask an optuna trial for a value called `name`."""
         ...
 
+    def stored(self, value: Any) -> Any:
+        """Return what the study keeps for a value; None if the value is not in the range."""
+        ...
+
 
 @dataclass(frozen=True)
 class Uniform:
@@ -56,6 +60,10 @@ class Uniform:
         """Ask for a number."""
         return trial.suggest_float(name, self.low, self.high)
 
+    def stored(self, value: Any) -> float | None:
+        """Return the value, if it lies between the ends."""
+        return value if isinstance(value, int | float) and self.low <= value <= self.high else None
+
 
 @dataclass(frozen=True)
 class LogUniform:
@@ -73,6 +81,10 @@ class LogUniform:
     def suggest(self, trial: Any, name: str) -> float:
         """Ask for a number."""
         return trial.suggest_float(name, self.low, self.high, log=True)
+
+    def stored(self, value: Any) -> float | None:
+        """Return the value, if it lies between the ends."""
+        return value if isinstance(value, int | float) and self.low <= value <= self.high else None
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,10 @@ class Integer:
         """Ask for a whole number."""
         return trial.suggest_int(name, self.low, self.high, log=self.log)
 
+    def stored(self, value: Any) -> int | None:
+        """Return the value, if it lies between the ends."""
+        return value if isinstance(value, int) and self.low <= value <= self.high else None
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -112,6 +128,10 @@ class Choice:
     def suggest(self, trial: Any, name: str) -> Any:
         """Ask for a value; the study keeps its position, since it holds no tuples."""
         return self.values[trial.suggest_categorical(name, list(range(len(self.values))))]
+
+    def stored(self, value: Any) -> int | None:
+        """Return the position of the value."""
+        return self.values.index(value) if value in self.values else None
 
 
 def load_search_space(path: str | Path) -> dict[str, Range]:

@@ -2,9 +2,10 @@
 
 A study of optuna (Akiba et al., 2019, https://arxiv.org/abs/1907.10902) in an SQLite file: tree-structured Parzen
 estimators propose (Bergstra et al., 2011, https://papers.nips.cc/paper/4443), and a trial whose validation value is
-behind the median of the others ends early. Every trial trains with the same seed. What is proposed depends on the
-finished trials alone, so that a resumed study is the study that was never stopped, unless trials run out of time: how
-far a trial comes in its seconds differs from run to run.
+behind the median of the others ends early. The first trial is the experiment as written, where the ranges hold its
+values, so that what is chosen is no worse than that. Every trial trains with the same seed. What is proposed depends on
+the finished trials alone, so that a resumed study is the study that was never stopped, unless trials run out of time:
+how far a trial comes in its seconds differs from run to run.
 """
 
 import math
@@ -25,7 +26,7 @@ from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.provenance import commit
 from metajax.experiment.running import train_seed
-from metajax.experiment.search import Range, check_space, replaced
+from metajax.experiment.search import Range, check_space, leaves, replaced
 from metajax.experiment.tuned import SCHEMA, VERSION
 from metajax.types import PyTree
 
@@ -124,6 +125,8 @@ def tune_experiment(
         )
     assembly = assemble(experiment)
     with _study(folder, settings) as study:
+        if not _finished(study) and not study.get_trials(states=[optuna.trial.TrialState.WAITING]):
+            study.enqueue_trial(_as_written(experiment, space))
         while len(trials := _finished(study)) < budget.trials:
             study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(experiment.seeds[0], len(trials)))
             finished(_run_trial(study, assembly, space, budget, progress))
@@ -188,6 +191,13 @@ def _finished(study: Any) -> list[Trial]:
         for one in study.get_trials()
         if one.state.name in ("COMPLETE", "PRUNED") or {"reason", "seconds"} <= one.user_attrs.keys()
     ]
+
+
+def _as_written(experiment: Experiment, space: Mapping[str, Range]) -> dict[str, Any]:
+    """Return the experiment's own values as the study holds them, but for those that their range does not hold."""
+    written = dict(leaves(experiment))
+    held = {name: one.stored(written[name]) for name, one in space.items()}
+    return {name: value for name, value in held.items() if value is not None}
 
 
 def _sampler_seed(seed: int, count: int) -> int:

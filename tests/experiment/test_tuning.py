@@ -19,7 +19,7 @@ from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.experiment import Maml, load_experiment, override, tuning
 from metajax.experiment.codec import decode
 from metajax.experiment.running import train_experiment
-from metajax.experiment.search import Choice, LogUniform, replaced
+from metajax.experiment.search import Choice, LogUniform, leaves, replaced
 from metajax.experiment.tuned import apply_tuned, read_tuned, tuning_metadata
 from metajax.experiment.tuning import Budget, tune_experiment
 
@@ -137,6 +137,16 @@ def test_a_resumed_study_of_real_trials_is_the_study_that_was_never_stopped(expe
     check_resumed_as_never_stopped(experiment, tmp_path, trials=3)
 
 
+def test_the_first_trial_is_the_experiment_as_written_where_the_ranges_hold_it(experiment, tmp_path):
+    written, trials = dict(leaves(experiment)), []
+    space = SPACE | {"optimizer.learning_rate": LogUniform(0.2, 0.3)}
+    tune_experiment(experiment, space, tmp_path, budget=Budget(1), finished=trials.append)
+    [first] = trials
+    assert first.overrides["learner.penalty"] == written["learner.penalty"]
+    assert 0.2 <= first.overrides["optimizer.learning_rate"] <= 0.3
+
+
+@pytest.mark.usefixtures("played")
 def test_the_best_is_the_best_of_what_was_tried(experiment, tmp_path, played):
     trials = []
     found = tune_experiment(experiment, SPACE, tmp_path / "tune", budget=Budget(12), finished=trials.append)

@@ -1,0 +1,41 @@
+"""ANIL on MovieLens-1M as TaNP split it: users with 30 to 200 ratings, 20 of them the support.
+
+Run:      metajax train experiments/tanp/anil.py && metajax evaluate runs/tanp/anil
+Override: metajax train experiments/tanp/anil.py --optimizer.learning-rate 3e-3 --name other
+Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
+Reaches:  results/tanp/anil.json, kept by the commands above.
+Follows:  Raghu et al., 2020, https://arxiv.org/abs/1909.09157
+"""
+
+from metajax.experiment import (
+    Anil,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    Experiment,
+    TanpSplit,
+    TrainingConfig,
+    TwoTower,
+)
+from metajax.experiment.search import LogUniform, Range
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        name="tanp/anil",
+        data=DataConfig(source="ml-1m", identity=()),
+        split=TanpSplit(),
+        model=TwoTower(),
+        learner=Anil(inner_step_size=5e-3, learn_step_size=True),
+        episodes=EpisodeConfig(min_rows=21),
+        training=TrainingConfig(outer_steps=4000, tasks_per_step=32, validate_every=200, patience=5),
+        evaluation=EvaluationConfig(cutoffs=(5, 7, 10), validation_shots=()),
+        seeds=(0, 1, 2),
+    )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+    }

@@ -1,0 +1,41 @@
+"""Bayesian linear regression on MovieLens-1M as TaNP split it: users with 30 to 200 ratings, 20 of them the support.
+
+Run:      metajax train experiments/tanp/bayesian_linear.py
+          metajax evaluate runs/tanp/bayesian_linear
+Override: metajax train experiments/tanp/bayesian_linear.py --model.factors 32 --name other
+Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
+Reaches:  results/tanp/bayesian_linear.json, kept by the commands above.
+Follows:  Harrison et al., 2018, https://arxiv.org/abs/1807.08912
+"""
+
+from metajax.experiment import (
+    BayesianLinear,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    Experiment,
+    TanpSplit,
+    TrainingConfig,
+)
+from metajax.experiment.search import Choice, LogUniform, Range
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        name="tanp/bayesian_linear",
+        data=DataConfig(source="ml-1m"),
+        split=TanpSplit(),
+        learner=BayesianLinear(),
+        episodes=EpisodeConfig(min_rows=21),
+        training=TrainingConfig(outer_steps=6000, validate_every=200, patience=6),
+        evaluation=EvaluationConfig(cutoffs=(5, 7, 10), validation_shots=()),
+        seeds=(0, 1, 2),
+    )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.prior_variance": LogUniform(0.05, 2.0),
+        "model.factors": Choice((8, 16, 32, 64)),
+    }

@@ -1,0 +1,40 @@
+"""A conditional neural process on MovieLens-1M as TaNP split it: users with 30 to 200 ratings, 20 of them the support.
+
+Run:      metajax train experiments/tanp/cnp.py && metajax evaluate runs/tanp/cnp
+Override: metajax train experiments/tanp/cnp.py --learner.width 32 --name other
+Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
+Reaches:  results/tanp/cnp.json, kept by the commands above.
+Follows:  Garnelo et al., 2018, https://arxiv.org/abs/1807.01613
+"""
+
+from metajax.experiment import (
+    ConditionalNeuralProcess,
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    Experiment,
+    TanpSplit,
+    TrainingConfig,
+)
+from metajax.experiment.search import Choice, LogUniform, Range
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        name="tanp/cnp",
+        data=DataConfig(source="ml-1m"),
+        split=TanpSplit(),
+        learner=ConditionalNeuralProcess(),
+        episodes=EpisodeConfig(min_rows=21),
+        training=TrainingConfig(outer_steps=6000, validate_every=200, patience=6),
+        evaluation=EvaluationConfig(cutoffs=(5, 7, 10), validation_shots=()),
+        seeds=(0, 1, 2),
+    )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "model.factors": Choice((8, 16, 32, 64)),
+        "learner.width": Choice((32, 64, 128)),
+    }

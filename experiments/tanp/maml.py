@@ -1,0 +1,43 @@
+"""MAML on MovieLens-1M as TaNP split it: users with 30 to 200 ratings, 20 of them the support.
+
+Run:      metajax train experiments/tanp/maml.py && metajax evaluate runs/tanp/maml
+Override: metajax train experiments/tanp/maml.py --learner.first-order --name fomaml
+Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
+Reaches:  results/tanp/maml.json, kept by the commands above.
+Follows:  Finn et al., 2017, https://arxiv.org/abs/1703.03400
+"""
+
+from metajax.experiment import (
+    DataConfig,
+    EpisodeConfig,
+    EvaluationConfig,
+    Experiment,
+    Maml,
+    TanpSplit,
+    TrainingConfig,
+    TwoTower,
+)
+from metajax.experiment.search import LogUniform, Range
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        name="tanp/maml",
+        data=DataConfig(
+            source="ml-1m", identity=(), features=("gender", "age", "occupation", "genres", "decade", "mpaa")
+        ),
+        split=TanpSplit(),
+        model=TwoTower(embedding_dim=16),
+        learner=Maml(inner_steps=1, inner_step_size=0.01),
+        episodes=EpisodeConfig(min_rows=21),
+        training=TrainingConfig(outer_steps=3000, tasks_per_step=32, validate_every=200, patience=5),
+        evaluation=EvaluationConfig(cutoffs=(5, 7, 10), validation_shots=()),
+        seeds=(0, 1, 2),
+    )
+
+
+def search_space() -> dict[str, Range]:
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.inner_step_size": LogUniform(1e-3, 1e-1),
+    }
