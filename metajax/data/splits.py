@@ -104,9 +104,12 @@ class Split:
 
     @property
     def validation_items(self) -> Scenario:
-        """Tasks of training users on a fifth of the training items, the first by the hash of "validation-item:<id>"."""
+        """Tasks of training users on a fifth of the training items, the first by the hash of "validation-item:<id>".
+
+        One draw: training validates many times, and there are as many tasks as training users.
+        """
         rows = _of_items(self.train, self._hidden_items())
-        return replace(self.validation, name="validation_items", ratings=rows, draws=min(2, self.validation.draws))
+        return replace(self.validation, name="validation_items", ratings=rows, draws=1)
 
     def _hidden_items(self) -> pl.Series:
         order = hash_order(self.train["item"], "validation-item")
@@ -205,7 +208,7 @@ def tanp(interactions: Interactions, *, draws: int = 5) -> Split:
 def melu(interactions: Interactions) -> Split:
     """Split MovieLens-1M as MeLU published it: 1,208 listed cold users, cold items released in 1998 or later.
 
-    Tasks have 13 to 100 ratings in their state, 10 of them the query; ten draws. Training may use all warm ratings;
+    Tasks have 13 to 100 ratings in their state, 10 of them the query; ten draws (three on validation users). Training may use all warm ratings;
     for validation a fifth of the warm users is held out, the first by the hash of "validation:<id>".
 
     Raises:
@@ -236,7 +239,7 @@ def melu(interactions: Interactions) -> Split:
         name="melu",
         interactions=interactions,
         train=train,
-        validation=tasks("validation", _of(train, order.head(len(order) // 5))),
+        validation=tasks("validation", _of(train, order.head(len(order) // 5)), draws=3),
         scenarios={name: tasks(name, rows) for name, rows in states.items()},
         cold_users=cold_users,
         cold_items=cold_items,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from metajax.tasks.catalogue import Catalogue, task_from_rows
@@ -33,9 +33,8 @@ def batches(
 
 def to_device(tasks: TaskSet, catalogue: Catalogue) -> Task:
     """Gather the features of fixed tasks; leaves get a leading tasks axis."""
-    return task_from_rows(
-        catalogue,
-        jnp.asarray(tasks.user),
-        (jnp.asarray(tasks.support_items), jnp.asarray(tasks.support_target), jnp.asarray(tasks.support_mask)),
-        (jnp.asarray(tasks.query_items), jnp.asarray(tasks.query_target), jnp.asarray(tasks.query_mask)),
-    )
+    support = (tasks.support_items, tasks.support_target, tasks.support_mask)
+    return _gathered(catalogue, tasks.user, support, (tasks.query_items, tasks.query_target, tasks.query_mask))
+
+
+_gathered = jax.jit(task_from_rows)
