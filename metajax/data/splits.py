@@ -208,8 +208,8 @@ def tanp(interactions: Interactions, *, draws: int = 5) -> Split:
 def melu(interactions: Interactions) -> Split:
     """Split MovieLens-1M as MeLU published it: 1,208 listed cold users, cold items released in 1998 or later.
 
-    Tasks have 13 to 100 ratings in their state, 10 of them the query; ten draws (three on validation users). Training may use all warm ratings;
-    for validation a fifth of the warm users is held out, the first by the hash of "validation:<id>".
+    Tasks have 13 to 100 ratings in their state, 10 of them the query; ten draws. Training may use all warm ratings; for
+    validation, of three draws, a fifth of the warm users is held out, the first by the hash of "validation:<id>".
 
     Raises:
         DataError: if the items have no column "year", or none of the listed users is there.
