@@ -1,12 +1,14 @@
-"""Write docs/results.md and README.md's results from the kept reports: python docs/results_table.py (or `make docs`).
+"""Write the results of docs/results.md, docs/learners.md and README.md: python docs/results_table.py (or `make docs`).
 
-Every number comes from experiments/results/**/*.json; nothing is typed in. A table is of one data set, protocol and
-scenario: the learners of all its reports, and the baselines of its folder. Tests against the reference baseline are
-Holm-corrected over the learners and metrics of a table.
+Every number comes from the kept reports, experiments/results/**/*.json, but for what others published, which stands in
+docs/published.json with its source. A table is of one data set, protocol and scenario: the learners of all its reports,
+and the baselines of its folder. Tests against the reference baseline are Holm-corrected over the learners and metrics
+of a table.
 """
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,12 @@ from metajax.evaluation.summary import Estimate
 from metajax.evaluation.wording import describe_metric, number, outcome, shot
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 METRICS = {"mae": "MAE", "rmse": "RMSE", "ndcg@5": "nDCG@5", "nll": "NLL", "catalogue_ndcg@10": "catalogue nDCG@10"}
+OF_PROTOCOL = {
+    "tanp": {"mae": "MAE", "precision@5": "P@5", "ndcg@5": "nDCG@5", "map@5": "MAP@5", "nll": "NLL"},
+    "warm_up": {"mae": "MAE", "rmse": "RMSE", "auc": "AUC"},
+}
+"""Columns of protocols whose papers report others."""
 ON_README = (("ml-latest-small", "user_cold", "user_cold"), ("ml-1m", "melu", "user_cold"))
 
 Key = tuple[str, str, str]
@@ -37,23 +43,31 @@ def boards(reports: Reports) -> dict[Key, Reports]:
 def table(key: Key, reports: Reports) -> str:
     """Write one Markdown table at full support."""
     data, protocol, scenario = key
+    metrics = OF_PROTOCOL.get(protocol, METRICS)
     source = baselines_of(reports)
-    found = _verdicts(scenario, reports)
+    found = _verdicts(scenario, reports, metrics)
     rows = [
-        (method, [*_cells(report, scenario, method), found.get((name, method), "")], f"`{name}`")
+        (
+            method,
+            [*_cells(report, scenario, method, metrics), found.get((name, method), "")],
+            f"`{name}`{_tuning(report)}",
+        )
         for name, report in reports.items()
         for method in _methods(report, scenario, "learner")
     ]
-    rows += [(method, [*_cells(source, scenario, method), ""], "baseline") for method in _methods(source, scenario)]
-    rows.sort(key=lambda row: row[1][0] or "9")
+    rows += [
+        (method, [*_cells(source, scenario, method, metrics), ""], "baseline") for method in _methods(source, scenario)
+    ]
+    rows += _published(key, metrics)
+    rows.sort(key=lambda row: row[1][0].replace("-", "") or "9")
     reference = source.summary.reference_baseline[scenario]
     users = max(one.users for one in _full(source, scenario))
     lines = [
         f"**{data}, protocol `{protocol}`, {scenario}**: {users} users, {source.summary.protocol['draws']} draws, full "
         f"support; 95 % intervals over users. Reference baseline, chosen on validation users: {reference}.",
         "",
-        "| method | " + " | ".join(METRICS.values()) + " | MAE against the reference | report |",
-        "|---|" + "---|" * (len(METRICS) + 2),
+        "| method | " + " | ".join(metrics.values()) + " | MAE against the reference | report |",
+        "|---|" + "---|" * (len(metrics) + 2),
         *(f"| {method} | {' | '.join(cells)} | {source} |" for method, cells, source in rows),
         "",
     ]
@@ -80,6 +94,32 @@ def curve(key: Key, reports: Reports, metric: str) -> str:
             "| method | " + " | ".join(shot(k) for k in shots) + " |",
             "|---|" + "---|" * len(shots),
             *(f"| {method} | {' | '.join(cells)} |" for method, cells in rows),
+            "",
+        ]
+    )
+
+
+def learner_rows(found: dict[Key, Reports]) -> str:
+    """Write one row a learner: MovieLens-1M, protocol melu, MAE in its scenarios and more of cold users."""
+    key = ("ml-1m", "melu", "user_cold")
+    names = {"user_cold": ("mae", "rmse", "ndcg@5", "nll"), "item_cold": ("mae",), "both_cold": ("mae",)}
+    columns = [(scenario, metric) for scenario, metrics in names.items() for metric in metrics]
+    heads = [f"{METRICS[metric]}, {scenario}" for scenario, metric in columns]
+    rows = []
+    for name, report in found.get(key, {}).items():
+        values = {
+            (one.scenario, one.metric): one.value
+            for one in report.summary.estimates
+            if one.kind == "learner" and one.k is None
+        }
+        if values:
+            rows.append((name, [number(values.get(column)) for column in columns]))
+    rows.sort(key=lambda row: row[1][0])
+    return "\n".join(
+        [
+            "| report | " + " | ".join(heads) + " |",
+            "|---|" + "---|" * len(heads),
+            *(f"| `{name}` | {' | '.join(cells)} |" for name, cells in rows),
             "",
         ]
     )
@@ -129,21 +169,42 @@ def _is(one: Estimate, scenario: str, method: str, metric: str) -> bool:
     return (one.scenario, one.method, one.metric) == (scenario, method, metric)
 
 
-def _cells(report: Report, scenario: str, method: str) -> list[str]:
+def _cells(report: Report, scenario: str, method: str, metrics: Iterable[str]) -> list[str]:
     found = {one.metric: one for one in _full(report, scenario) if one.method == method}
     return [
         f"{number(found[name].value)} [{number(found[name].low)}, {number(found[name].high)}]" if name in found else ""
-        for name in METRICS
+        for name in metrics
     ]
 
 
-def _verdicts(scenario: str, reports: Reports) -> dict[tuple[str, str], str]:
+def _published(key: Key, metrics: Iterable[str]) -> list[tuple[str, list[str], str]]:
+    """Return rows of what others published on this protocol."""
+    data, protocol, scenario = key
+    return [
+        (
+            one["method"],
+            [*(number(one["values"][scenario].get(name)) for name in metrics), ""],
+            f"[published]({one['source']}): {one['differs']}",
+        )
+        for one in json.loads((ROOT / "docs" / "published.json").read_text(encoding="utf-8"))
+        if (one["data"], one["protocol"]) == (data, protocol) and scenario in one["values"]
+    ]
+
+
+def _tuning(report: Report) -> str:
+    """Say what the choice of hyper-parameters cost."""
+    if not (tuning := report.metadata.get("tuning")):
+        return ", not tuned"
+    return f", {tuning['trials']} trials in {tuning['seconds']:,.0f} s"
+
+
+def _verdicts(scenario: str, reports: Reports, metrics: Iterable[str]) -> dict[tuple[str, str], str]:
     """Say of every learner whether it won or lost, corrected over all learners and metrics of the table."""
     tests = [
         (name, one)
         for name, report in reports.items()
         for one in report.summary.comparisons
-        if one.scenario == scenario and one.k is None and one.metric in METRICS
+        if one.scenario == scenario and one.k is None and one.metric in metrics
     ]
     corrected = holm(np.array([one.p for _, one in tests])) if tests else []
     verdicts = {}
@@ -171,11 +232,15 @@ def main() -> None:
         page += [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
     page.append(sinusoids())
     (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
-    short = "\n".join(table(key, found[key]) for key in ON_README if key in found)
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    readme.write_text(f"{before}{BEGIN}\n\n{short}\n{END}{after}", encoding="utf-8")
+    _fill(ROOT / "README.md", "results", "\n".join(table(key, found[key]) for key in ON_README if key in found))
+    _fill(ROOT / "docs" / "learners.md", "rows", learner_rows(found))
+
+
+def _fill(page: Path, block: str, text: str) -> None:
+    """Replace what stands between a page's markers."""
+    begin, end = f"<!-- {block} -->", f"<!-- /{block} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
