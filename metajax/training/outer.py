@@ -124,8 +124,8 @@ def make_outer_steps(
         first, *rest = jax.random.split(key, accumulate)
         return jax.lax.scan(add, add(None, first)[0], jnp.stack(rest))[0]
 
-    def outer_step(state: TrainState, source: Source) -> tuple[TrainState, StepInfo]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+    def outer_step(state: TrainState, source: Source, seed_key: Key) -> tuple[TrainState, StepInfo]:
+        key = jax.random.fold_in(seed_key, state.step)
         progress = state.step.astype(jnp.float32) / num_steps
         loss, metrics, gradients = gradient(state.meta_params, source, key, progress)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.meta_params)
@@ -135,7 +135,9 @@ def make_outer_steps(
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
         return state._replace(step=state.step + 1), StepInfo(loss, norm, finite, metrics)
 
-    def outer_steps(state: TrainState, source: Source, count: int) -> tuple[TrainState, StepInfo]:
-        return jax.lax.scan(lambda carry, _: outer_step(carry, source), state, length=count)
+    def outer_steps(state: TrainState, source: Source, seed_key: Key, count: int) -> tuple[TrainState, StepInfo]:
+        return jax.lax.scan(lambda carry, _: outer_step(carry, source, seed_key), state, length=count)
 
-    return jax.jit(outer_steps, static_argnums=2, donate_argnums=0)
+    compiled = jax.jit(outer_steps, static_argnames="count", donate_argnames="state")
+    seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
+    return lambda state, source, count: compiled(state, source, seed_key, count=count)
