@@ -31,8 +31,9 @@ from rich.table import Table
 from metajax.experiment.provenance import commit
 from metajax.files import write_json
 from metajax.tasks.toy import sinusoid_task
-from metajax.training.outer import TrainState, labelled, make_outer_steps
-from metajax.types import Examples, Key, Learner, Model, PyTree
+from metajax.training.mover import make_mover
+from metajax.training.outer import TrainState, make_outer_steps
+from metajax.types import Examples, Key, Learner, Model, PyTree, Task
 
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "results.json", HERE / "fits.png"
@@ -88,19 +89,21 @@ def load(name: str) -> ModuleType:
 def train(learner: Learner, *, shots: int, outer_steps: int, seed: int) -> PyTree:
     """Meta-train and return the meta-parameters of the last step."""
 
-    def meta_loss(meta_params: PyTree, source: None, key: Key, progress: jax.Array) -> tuple[jax.Array, dict]:
+    def draw(source: None, key: Key) -> tuple[Task, Key]:
         del source
         draw_key, loss_key = jax.random.split(key)
-        draw = lambda one: sinusoid_task(one, support_rows=shots, query_rows=shots)  # noqa: E731
-        tasks = jax.vmap(draw)(jax.random.split(draw_key, TASKS_PER_STEP))
-        keys = jax.random.split(loss_key, TASKS_PER_STEP)
-        losses, metrics = jax.vmap(lambda task, one: learner.loss(meta_params, task, one, progress))(tasks, keys)
+        one_task = lambda one: sinusoid_task(one, support_rows=shots, query_rows=shots)  # noqa: E731
+        tasks = jax.vmap(one_task)(jax.random.split(draw_key, TASKS_PER_STEP))
+        return tasks, jax.random.split(loss_key, TASKS_PER_STEP)
+
+    def meta_loss(meta_params: PyTree, batch: tuple[Task, Key], progress: jax.Array) -> tuple[jax.Array, dict]:
+        losses, metrics = jax.vmap(lambda task, one: learner.loss(meta_params, task, one, progress))(*batch)
         return jnp.mean(losses), metrics
 
-    optimizer = labelled(optax.adam(1e-3), learner)
-    steps = make_outer_steps(meta_loss, optimizer, seed=seed, num_steps=outer_steps)
+    mover = make_mover(optax.adam(1e-3), learner)
+    steps = make_outer_steps(draw, meta_loss, mover, seed=seed, num_steps=outer_steps)
     meta_params = jax.jit(learner.init)(jax.random.key(10_000 + seed))
-    state = TrainState(jnp.zeros((), jnp.int32), meta_params, optimizer.init(meta_params))
+    state = TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
     state, info = steps(state, None, outer_steps)
     if not bool(info.finite.all()):
         raise SystemExit(f"The loss was not finite at step {int(jnp.argmin(info.finite))}.")

@@ -49,5 +49,6 @@ from metajax.experiment.models import MatrixFactorization as MatrixFactorization
 from metajax.experiment.models import NeuMF as NeuMF
 from metajax.experiment.models import TwoTower as TwoTower
 from metajax.experiment.optimizers import Adam as Adam
+from metajax.experiment.optimizers import LazyAdam as LazyAdam
 from metajax.tasks import EpisodeConfig as EpisodeConfig
 from metajax.training.loop import TrainingConfig as TrainingConfig

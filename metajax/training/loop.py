@@ -21,9 +21,18 @@ from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories
 from metajax.tasks.episodes import EpisodeConfig, make_buckets
 from metajax.training.checkpoints import Checkpoints
-from metajax.training.outer import TaskSource, TrainState, labelled, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.mover import Mover, make_mover
+from metajax.training.outer import (
+    TaskSource,
+    TrainState,
+    make_draw,
+    make_meta_loss,
+    make_outer_steps,
+    task_mesh,
+)
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
+from metajax.training.tables import LazyTables, check_localizes
 from metajax.types import Learner, PyTree
 
 
@@ -68,7 +77,7 @@ Validate = Callable[[PyTree], float]
 
 def train(
     learner: Learner,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | LazyTables,
     *,
     histories: Histories,
     catalogue: Catalogue,
@@ -85,7 +94,8 @@ def train(
 
     Args:
         learner: what to train.
-        optimizer: any optax transformation; it moves the leaves labelled "learn".
+        optimizer: any optax transformation, which moves the leaves labelled "learn"; `LazyTables` moves large tables by
+            the rows that a step looks up.
         histories: rows of the users to train on.
         catalogue: features of users and items.
         episodes: how tasks are drawn.
@@ -105,12 +115,21 @@ def train(
     mesh = task_mesh(config.devices)
     buckets = make_buckets(histories, episodes, tasks_per_step=config.tasks_per_step, multiple_of=mesh.size)
     source = TaskSource(histories, catalogue, buckets)
-    optimizer = labelled(optimizer, learner)
-    meta_loss = make_meta_loss(learner, episodes, mesh, buckets, config.task_chunk)
+    mover = make_mover(optimizer, learner)
+    draw = make_draw(episodes, mesh, buckets)
+    meta_loss = make_meta_loss(learner, buckets, config.task_chunk)
     outer_steps = make_outer_steps(
-        meta_loss, optimizer, seed=seed, num_steps=config.outer_steps, accumulate=config.accumulate
+        draw,
+        meta_loss,
+        mover,
+        seed=seed,
+        num_steps=config.outer_steps,
+        accumulate=config.accumulate,
     )
-    state, best = _begin(learner, optimizer, seed)
+    state, best = _begin(learner, mover, seed)
+    if isinstance(optimizer, LazyTables):
+        loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
+        check_localizes(optimizer, loss, state.meta_params, jax.jit(draw)(source, jax.random.key(seed)))
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
     everywhere = NamedSharding(mesh, PartitionSpec())  # as the steps return it: else the second call compiles again
@@ -142,11 +161,11 @@ def train(
     return best
 
 
-def _begin(learner: Learner, optimizer: optax.GradientTransformation, seed: int) -> tuple[TrainState, Best]:
+def _begin(learner: Learner, mover: Mover, seed: int) -> tuple[TrainState, Best]:
     init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
     meta_params = jax.jit(learner.init)(init_key)
     best = Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, meta_params))
-    return TrainState(jnp.zeros((), jnp.int32), meta_params, optimizer.init(meta_params)), best
+    return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params)), best
 
 
 def _restore(

@@ -1,6 +1,6 @@
 """The one outer loop's step: draw a meta-batch, take the mean loss over tasks, move the meta-parameters."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +10,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from metajax.tasks.catalogue import Catalogue, Histories
 from metajax.tasks.episodes import Bucket, EpisodeConfig, sample_tasks
-from metajax.types import Key, Learner, Metrics, PyTree
+from metajax.training.mover import Mover
+from metajax.types import Key, Learner, Metrics, PyTree, Task
 
 Source = Any
 
@@ -40,19 +41,6 @@ class TaskSource(NamedTuple):
     buckets: tuple[Bucket, ...]
 
 
-def labelled(optimizer: optax.GradientTransformation, learner: Learner) -> optax.GradientTransformation:
-    """Apply `optimizer` to the leaves that the learner labels "learn".
-
-    "freeze" leaves never move; "write" leaves take their surrogate gradient, memory - target, whole.
-    """
-    choices: dict[Hashable, optax.GradientTransformation] = {
-        "learn": optimizer,
-        "freeze": optax.set_to_zero(),
-        "write": optax.sgd(1.0),
-    }
-    return optax.partition(choices, learner.labels)
-
-
 def task_mesh(num_devices: int | None = None) -> Mesh:
     """Return a mesh with the axis "tasks" over the first `num_devices` devices (all by default)."""
     devices = jax.devices()[:num_devices]
@@ -66,36 +54,49 @@ def over_tasks(function: Callable, chunk: int | None) -> Callable:
     return lambda *batches: jax.lax.map(lambda one: function(*one), batches, batch_size=chunk)
 
 
-def make_meta_loss(
-    learner: Learner, config: EpisodeConfig, mesh: Mesh, buckets: Sequence[Bucket], chunk: int | None
-) -> Callable[[PyTree, TaskSource, Key, jax.Array], tuple[jax.Array, Metrics]]:
-    """Return the mean loss of a meta-batch, an unbiased estimate of the mean over training users.
-
-    Each bucket's tasks are averaged and weighted by the bucket's share of users. Tasks are sharded over `mesh`.
-    """
+def make_draw(
+    config: EpisodeConfig, mesh: Mesh, buckets: Sequence[Bucket]
+) -> Callable[[TaskSource, Key], list[tuple[Task, Key]]]:
+    """Return (source, key) -> a meta-batch: the tasks of each bucket with a key each, sharded over `mesh`."""
     sizes = [(bucket.rows, bucket.tasks, bucket.weight) for bucket in buckets]
     by_task = NamedSharding(mesh, PartitionSpec("tasks"))
 
-    def meta_loss(meta_params: PyTree, source: TaskSource, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
-        def bucket_loss(index: int) -> tuple[jax.Array, Metrics]:
-            rows, num_tasks, weight = sizes[index]
+    def draw(source: TaskSource, key: Key) -> list[tuple[Task, Key]]:
+        batch = []
+        for index, (rows, num_tasks, weight) in enumerate(sizes):
             bucket = Bucket(rows, source.buckets[index].users, num_tasks, weight)
             draw_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
             tasks = sample_tasks(draw_key, bucket, source.histories, source.catalogue, config)
-            keys = jax.random.split(loss_key, num_tasks)
-            tasks, keys = jax.lax.with_sharding_constraint((tasks, keys), by_task)
-            one_task = over_tasks(lambda task, one: learner.loss(meta_params, task, one, progress), chunk)
-            return jax.tree.map(lambda values: weight * jnp.mean(values), one_task(tasks, keys))
+            batch.append((tasks, jax.random.split(loss_key, num_tasks)))
+        return jax.lax.with_sharding_constraint(batch, by_task)
 
-        shares = [bucket_loss(index) for index in range(len(sizes))]
+    return draw
+
+
+def make_meta_loss(
+    learner: Learner, buckets: Sequence[Bucket], chunk: int | None
+) -> Callable[[PyTree, list[tuple[Task, Key]], jax.Array], tuple[jax.Array, Metrics]]:
+    """Return (meta_params, batch, progress) -> an unbiased estimate of the mean loss over training users, and metrics.
+
+    Each bucket's tasks are averaged and weighted by the bucket's share of users.
+    """
+    weights = [bucket.weight for bucket in buckets]
+
+    def meta_loss(meta_params: PyTree, batch: list[tuple[Task, Key]], progress: jax.Array) -> tuple[jax.Array, Metrics]:
+        one_task = over_tasks(lambda task, key: learner.loss(meta_params, task, key, progress), chunk)
+        shares = [
+            jax.tree.map(lambda values, weight=weight: weight * jnp.mean(values), one_task(tasks, keys))
+            for weight, (tasks, keys) in zip(weights, batch, strict=True)
+        ]
         return jax.tree.map(lambda *values: sum(values), *shares)
 
     return meta_loss
 
 
 def make_outer_steps(
-    meta_loss: Callable[[PyTree, Source, Key, jax.Array], tuple[jax.Array, Metrics]],
-    optimizer: optax.GradientTransformation,
+    draw: Callable[[Source, Key], PyTree],
+    meta_loss: Callable[[PyTree, PyTree, jax.Array], tuple[jax.Array, Metrics]],
+    mover: Mover,
     *,
     seed: int,
     num_steps: int,
@@ -106,34 +107,37 @@ def make_outer_steps(
     The key of a step is the seed's, folded with the step, so that the sampler has no state but these two.
 
     Args:
-        meta_loss: from `make_meta_loss`, or of tasks from elsewhere: `source` is handed on to it as it is.
-        optimizer: any optax transformation.
+        draw: (source, key) -> a meta-batch; `source` is handed on as it is.
+        meta_loss: (meta_params, meta-batch, progress) -> (loss, metrics).
+        mover: from `make_mover`.
         seed: of the episodes.
         num_steps: of the whole run; progress = step / num_steps.
         accumulate: meta-batches whose gradients are averaged in one step.
     """
 
-    def gradient(meta_params: PyTree, source: Source, key: Key, progress: jax.Array) -> tuple:
-        def add(total: PyTree, one: Key) -> tuple[PyTree, None]:
-            (loss, metrics), gradients = jax.value_and_grad(meta_loss, has_aux=True)(meta_params, source, one, progress)
+    def gradient(meta_params: PyTree, batches: PyTree, progress: jax.Array) -> tuple:
+        def add(total: PyTree, batch: PyTree) -> tuple[PyTree, None]:
+            (loss, metrics), gradients = jax.value_and_grad(meta_loss, has_aux=True)(meta_params, batch, progress)
             part = jax.tree.map(lambda leaf: leaf / accumulate, (loss, metrics, gradients))
             return (part if total is None else jax.tree.map(jnp.add, total, part)), None
 
         if accumulate == 1:
-            return add(None, key)[0]
-        first, *rest = jax.random.split(key, accumulate)
-        return jax.lax.scan(add, add(None, first)[0], jnp.stack(rest))[0]
+            return add(None, batches)[0]
+        first = add(None, jax.tree.map(lambda leaf: leaf[0], batches))[0]
+        return jax.lax.scan(add, first, jax.tree.map(lambda leaf: leaf[1:], batches))[0]
 
     def outer_step(state: TrainState, source: Source, seed_key: Key) -> tuple[TrainState, StepInfo]:
         key = jax.random.fold_in(seed_key, state.step)
         progress = state.step.astype(jnp.float32) / num_steps
-        loss, metrics, gradients = gradient(state.meta_params, source, key, progress)
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.meta_params)
-        moved = TrainState(state.step, optax.apply_updates(state.meta_params, updates), optimizer_state)
+        many = jax.vmap(draw, in_axes=(None, 0)) if accumulate > 1 else draw
+        batches = many(source, jax.random.split(key, accumulate) if accumulate > 1 else key)
+        read, batches, rows = mover.gather(state.meta_params, batches)
+        loss, metrics, gradients = gradient(read, batches, progress)
         norm = optax.tree.norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
-        return state._replace(step=state.step + 1), StepInfo(loss, norm, finite, metrics)
+        step = state.step + 1
+        meta_params, optimizer = mover.move(gradients, state.optimizer, state.meta_params, rows, step, finite)
+        return TrainState(step, meta_params, optimizer), StepInfo(loss, norm, finite, metrics)
 
     def outer_steps(state: TrainState, source: Source, seed_key: Key, count: int) -> tuple[TrainState, StepInfo]:
         return jax.lax.scan(lambda carry, _: outer_step(carry, source, seed_key), state, length=count)

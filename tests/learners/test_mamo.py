@@ -14,7 +14,8 @@ from metajax.learners.mamo import cosine
 from metajax.losses import squared_error
 from metajax.tasks.episodes import EpisodeConfig, make_buckets
 from metajax.training.checkpoints import Checkpoints
-from metajax.training.outer import TaskSource, TrainState, labelled, make_outer_steps
+from metajax.training.mover import make_mover
+from metajax.training.outer import TaskSource, TrainState, make_outer_steps
 
 ALPHA, BETA, GAMMA, TAU, STEP = 0.5, 0.05, 0.1, 0.01, 0.1
 MEMORY = {"user_width": 3, "task_matrix": paths("head/kernel"), "inner_step_size": STEP}
@@ -26,12 +27,14 @@ def loss_of(learner, task):
 
 def outer_step(learner, meta_params, loss, optimizer):
     """Take one step of the outer loop on a loss of one's own."""
-    optimizer = labelled(optimizer, learner)
+    mover = make_mover(optimizer, learner)
     rows, features = toy.data()
     buckets = make_buckets(rows, EpisodeConfig(query_rows=3, max_support=5, buckets=()), tasks_per_step=1)
-    steps = make_outer_steps(lambda m, source, key, progress: (loss(m), {}), optimizer, seed=0, num_steps=10)
+    steps = make_outer_steps(
+        lambda source, key: (), lambda m, batch, progress: (loss(m), {}), mover, seed=0, num_steps=10
+    )
     with jax.numpy_dtype_promotion("standard"):
-        state = TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, meta_params), optimizer.init(meta_params))
+        state = TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, meta_params), mover.init(meta_params))
         state, info = steps(state, TaskSource(rows, features, buckets), 1)
     return state.meta_params, info
 
