@@ -1,8 +1,9 @@
 """A trained run in use: adapt to one person's ratings and recommend, in the data's own ids."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,11 @@ import polars as pl
 from metajax.errors import ConfigError, DataError
 from metajax.experiment.artifact import Artifact, read_artifact
 from metajax.experiment.experiment import Experiment
-from metajax.types import Examples, PyTree
+from metajax.ranking import BLOCK, TopItems, adapt_to, is_linear, linear_score, predicted_score, ranker
+from metajax.types import Learner, PyTree
+
+SMALLEST = 8
+"""Rows that ratings, exclusions and lists are padded to at least."""
 
 
 class Recommendation(NamedTuple):
@@ -38,8 +43,9 @@ class Recommender:
         """Bring an artifact to life; items are represented once, on first use."""
         self.artifact = artifact
         self.learner = artifact.parts().learner
-        self._adapt = jax.jit(self.learner.adapt)
+        self._adapt = jax.jit(adapt_to(self.learner))
         self._predict = jax.jit(self.learner.predict)
+        self._top = _ranking(self.learner)
         self._positions = {str(one): position for position, one in enumerate(artifact.item_ids)}
         self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
 
@@ -77,19 +83,16 @@ class Recommender:
         _refuse_twice(found)
         positions = np.array(list(found.values()), np.int32)
         target = np.array([self._checked(item, rating) for item, rating in ratings.items()], np.float32)
-        known = pl.DataFrame({name: [value] for name, value in (user or {}).items()} or {"user": ["new"]})
-        features = self.artifact.encoding.encode_users(known)
-        features = {name: jnp.asarray(column[0]) for name, column in features.items()}
-        rows = 1 << max(0, len(positions) - 1).bit_length()  # powers of two, so that few shapes compile
-        padding = rows - len(positions)
-        support = Examples(
-            jax.tree.map(lambda leaf: leaf[np.pad(positions, (0, padding))], self.representations),
-            jnp.asarray(np.pad(target, (0, padding))),
-            jnp.asarray(np.pad(np.ones(len(positions), np.float32), (0, padding))),
-        )
+        rated = padded(positions, -1)
+        features = self._encoded(user) if user else self._unknown_user
         meta_params = self.artifact.meta_params
-        state = self._adapt(meta_params, self.learner.begin(meta_params, features), support)
+        state = self._adapt(meta_params, self.representations, features, rated, padded(target, 0))
         return AdaptedUser(self, state, positions)
+
+    def warm_up(self, *, max_ratings: int = 128, n: int = 10) -> None:
+        """Compile all that up to `max_ratings` ratings and lists of up to `n` items need: later nothing compiles."""
+        for rows, length in product(sizes(max_ratings), sizes(n)):
+            self._of_positions(np.arange(rows, dtype=np.int32) % len(self.artifact.item_ids)).recommend(length)
 
     def position(self, item: Any) -> int:
         """Return the catalogue position of an item id or title.
@@ -110,9 +113,55 @@ class Recommender:
         mean = self._predict(self.artifact.meta_params, state, self.representations).mean
         return np.clip(np.asarray(mean), *self.artifact.scale)
 
-    def raw_scores(self, state: PyTree) -> np.ndarray:
-        """Return `[num_items]` predicted targets as the learner has them: what is ranked by."""
-        return np.asarray(self._predict(self.artifact.meta_params, state, self.representations).mean)
+    def top(self, state: PyTree, n: int, *, excluded: np.ndarray, min_ratings: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of up to n items and their scores, not clipped: the best first, then in catalogue order.
+
+        Args:
+            state: an adapted user.
+            n: most items to return.
+            excluded: positions that are left out.
+            min_ratings: items that fewer training users rated are left out.
+        """
+        artifact = self.artifact
+        top = self._top(
+            artifact.meta_params,
+            state,
+            self.representations,
+            self._num_ratings,
+            padded(excluded.astype(np.int32), -1),
+            min_ratings,
+            k=sizes(n)[-1],
+            linear=self._is_linear,
+        )
+        positions, scores = np.asarray(top.positions)[:n], np.asarray(top.scores)[:n]
+        return positions[positions >= 0], scores[positions >= 0]
+
+    @cached_property
+    def _is_linear(self) -> bool:
+        if len(self.artifact.item_ids) <= BLOCK:
+            return False  # nothing to gain
+        person = self._of_positions(np.linspace(0, len(self.artifact.item_ids) - 1, SMALLEST).astype(np.int32))
+        return is_linear(self.learner, self.artifact.meta_params, person.state, self.representations)
+
+    def _of_positions(self, positions: np.ndarray) -> "AdaptedUser":
+        """Adapt to somebody of whom nothing is known, who rates by turns the lowest and the highest."""
+        target = padded(np.resize(np.array(self.artifact.scale, np.float32), len(positions)), 0)
+        rated, items = padded(positions, -1), self.representations
+        state = self._adapt(self.artifact.meta_params, items, self._unknown_user, rated, target)
+        return AdaptedUser(self, state, positions)
+
+    @cached_property
+    def _num_ratings(self) -> jax.Array:
+        return jnp.asarray(self.artifact.num_ratings)
+
+    @cached_property
+    def _unknown_user(self) -> PyTree:
+        return self._encoded({"user": "new"})
+
+    def _encoded(self, user: Mapping[str, Any]) -> PyTree:
+        known = pl.DataFrame({name: [value] for name, value in user.items()})
+        features = self.artifact.encoding.encode_users(known)
+        return {name: jnp.asarray(column[0]) for name, column in features.items()}
 
     def _near(self, text: str) -> list[str]:
         lower = {title.lower(): title for title in self._titles}
@@ -149,22 +198,48 @@ class AdaptedUser:
         """
         if n < 1:
             raise ConfigError(f"A list of recommendations has 1 item or more, got n = {n}.")
-        artifact = self.recommender.artifact
-        raw = self.recommender.raw_scores(self.state)
-        allowed = artifact.num_ratings >= min_ratings
-        if exclude_seen:
-            allowed[self.rated] = False
-        ranked = [position for position in np.argsort(-raw, kind="stable").tolist() if allowed[position]][:n]
-        return [self._recommendation(position, raw) for position in ranked]
+        excluded = self.rated if exclude_seen else self.rated[:0]
+        found = self.recommender.top(self.state, n, excluded=excluded, min_ratings=min_ratings)
+        return [self._recommendation(int(position), float(score)) for position, score in zip(*found, strict=True)]
 
     def predict(self, item: Any) -> float:
         """Predict this person's rating of an item, by id or title; clipped to the scale."""
         return float(self.recommender.scores(self.state)[self.recommender.position(item)])
 
-    def _recommendation(self, position: int, raw: np.ndarray) -> Recommendation:
+    def _recommendation(self, position: int, score: float) -> Recommendation:
         artifact = self.recommender.artifact
         title = artifact.titles[position] if artifact.titles else None
-        return Recommendation(artifact.item_ids[position], title, float(np.clip(raw[position], *artifact.scale)))
+        return Recommendation(artifact.item_ids[position], title, float(np.clip(score, *artifact.scale)))
+
+
+def _ranking(learner: Learner) -> Callable[..., TopItems]:
+    """Compile the ranking of the items that enough training users rated: by a linear form, or in blocks."""
+
+    def top(
+        meta_params: PyTree,
+        state: PyTree,
+        representations: PyTree,
+        num_ratings: jax.Array,
+        excluded: jax.Array,
+        min_ratings: jax.Array,
+        k: int,
+        linear: bool,
+    ) -> TopItems:
+        score = linear_score(learner) if linear else predicted_score(learner)
+        rank = ranker(score, k=k, block=None if linear else BLOCK)
+        return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
+
+    return jax.jit(top, static_argnames=("k", "linear"))
+
+
+def sizes(most: int) -> list[int]:
+    """Return the lengths 8, 16, 32 and so on, up to the first that holds `most`: few, so that few programs compile."""
+    return [SMALLEST << power for power in range((max(most - 1, 0) // SMALLEST).bit_length() + 1)]
+
+
+def padded(values: np.ndarray, fill: float) -> np.ndarray:
+    """Fill `[rows]` up to the next of `sizes`."""
+    return np.pad(values, (0, sizes(len(values))[-1] - len(values)), constant_values=fill)
 
 
 def _refuse_twice(positions: Mapping[Any, int]) -> None:

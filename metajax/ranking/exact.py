@@ -119,13 +119,14 @@ def ranker(score: ItemScore, *, k: int = 10, block: int | None = BLOCK) -> Rank:
         allowed: Bool[Array, " items"] | None = None,
     ) -> TopItems:
         num_items = jax.tree.leaves(representations)[0].shape[0]
-        if block is None or block >= num_items:
+        size = num_items if block is None else min(block, num_items)
+        if size == num_items:
             return _top_of_block(score(meta_params, state, representations), allowed, excluded, k)
 
         def best_of_block(number: jax.Array) -> TopItems:
-            start = jnp.minimum(number * block, num_items - block)  # the last reaches back: nothing is padded
-            cut = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block)  # noqa: E731
-            is_new = start + jnp.arange(block, dtype=jnp.int32) >= number * block
+            start = jnp.minimum(number * size, num_items - size)  # the last reaches back: nothing is padded
+            cut = lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size)  # noqa: E731
+            is_new = start + jnp.arange(size, dtype=jnp.int32) >= number * size
             is_open = is_new if allowed is None else is_new & cut(allowed)
             scores = score(meta_params, state, jax.tree.map(cut, representations))
             best = _top_of_block(scores, is_open, excluded - start, k)
@@ -136,7 +137,7 @@ def ranker(score: ItemScore, *, k: int = 10, block: int | None = BLOCK) -> Rank:
             scores, places = jax.lax.top_k(both.scores, k)  # what is of earlier blocks stands first, as ties want
             return TopItems(both.positions[places], scores), None
 
-        numbers = jnp.arange(math.ceil(num_items / block), dtype=jnp.int32)
+        numbers = jnp.arange(math.ceil(num_items / size), dtype=jnp.int32)
         return jax.lax.scan(merge, best_of_block(numbers[0]), numbers[1:])[0]
 
     return rank

@@ -1,0 +1,96 @@
+"""The recommender ranks as a sort of all scores does, and compiles nothing once it is warm."""
+
+import logging
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+
+from metajax import Experiment, Recommender, recommender
+from metajax.data import fit_encoding, interactions_from_frame
+from metajax.errors import ConfigError
+from metajax.experiment import MatrixFactorization
+from metajax.experiment.artifact import Artifact
+from metajax.experiment.assembly import make_parts
+
+pytestmark = pytest.mark.usefixtures("as_users_run")
+RATINGS = {"i3": 5.0, "i4": 1.0, "i8": 2.0}
+
+
+def make_artifact(num_items=40):
+    """Untrained, of as many items, of which the first half is rated three times and the other once."""
+    rows = [(f"u{user}", f"i{item}", 1.0 + item % 5) for user in range(3) for item in range(num_items)]
+    ratings = pl.DataFrame([row for row in rows if row[0] == "u0" or int(row[1][1:]) < num_items // 2], orient="row")
+    ratings.columns = ["user", "item", "target"]
+    interactions = interactions_from_frame(ratings, scale=(1.0, 5.0))
+    encoding = fit_encoding(interactions, interactions.ratings, identity=("item",))
+    experiment = Experiment(model=MatrixFactorization(factors=4, factor_scale=1.0))
+    parts = make_parts(experiment, encoding, offset=3.0, levels=(1.0, 5.0))
+    item_ids = interactions.items["item"].to_list()
+    return Artifact(
+        experiment=experiment,
+        encoding=encoding,
+        offset=3.0,
+        levels=(1.0, 5.0),
+        scale=(1.0, 5.0),
+        item_ids=item_ids,
+        titles=None,
+        num_ratings=np.array([3 if int(one[1:]) < num_items // 2 else 1 for one in item_ids], np.int32),
+        items=encoding.encode_items(interactions.items),
+        meta_params=jax.jit(parts.learner.init)(jax.random.key(0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def artifact():
+    with jax.numpy_dtype_promotion("standard"), jax.enable_x64(False):
+        return make_artifact()
+
+
+def by_sorting(person, *, excluded, min_ratings):
+    """Rank by all scores, in numpy."""
+    of = person.recommender
+    raw = np.asarray(of.learner.predict(of.artifact.meta_params, person.state, of.representations).mean)
+    allowed = of.artifact.num_ratings >= min_ratings
+    allowed[[of.position(item) for item in excluded]] = False
+    return [of.artifact.item_ids[one] for one in np.argsort(-raw, kind="stable") if allowed[one]]
+
+
+@pytest.mark.parametrize("block", [recommender.BLOCK, 16])
+def test_recommending_is_sorting_all_scores(artifact, monkeypatch, block):
+    """Also by the linear form, which a large catalogue is ranked by."""
+    monkeypatch.setattr(recommender, "BLOCK", block)
+    person = Recommender(artifact).adapt(RATINGS)
+    assert person.recommender._is_linear == (block < 40)
+    for n in (1, 10, 99):
+        found = [one.item for one in person.recommend(n, min_ratings=2)]
+        assert found == by_sorting(person, excluded=RATINGS, min_ratings=2)[:n]
+    everything = [one.item for one in person.recommend(99, exclude_seen=False, min_ratings=0)]
+    assert everything == by_sorting(person, excluded=[], min_ratings=0)
+    for one in person.recommend(3):
+        assert one.score == pytest.approx(person.predict(one.item), rel=1e-5)
+    with pytest.raises(ConfigError, match="got n = 0"):
+        person.recommend(0)
+
+
+def test_a_warm_recommender_compiles_nothing(artifact, caplog):
+    one = Recommender(artifact)
+    one.warm_up(max_ratings=16, n=10)
+    with caplog.at_level(logging.WARNING), jax.log_compiles():
+        for count in (0, 1, 8, 9, 16):
+            person = one.adapt({f"i{item}": 4.0 for item in range(count)})
+            for n in (1, 10):
+                assert len(person.recommend(n, min_ratings=n % 3)) == n
+                person.recommend(n, exclude_seen=False)
+        assert [record.message for record in caplog.records if "Compiling" in record.message] == []
+        one.adapt({f"i{item}": 4.0 for item in range(17)})
+        assert any("Compiling" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0, 8), (1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (128, 128), (129, 256)]
+)
+def test_sizes_hold_what_they_are_for(most, expected):
+    assert recommender.sizes(most)[-1] == expected
+    assert len(recommender.padded(np.zeros(most), -1)) == expected
