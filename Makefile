@@ -12,7 +12,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo bench-sinusoid docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo bench bench-quick bench-sinusoid docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -70,6 +70,12 @@ check: lint types test ## What CI runs
 
 demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to a new person
 	$(RUN)/metajax demo
+
+bench: $(READY) ## Measure the speed against torch, minutes; first: pip install torch into the environment
+	$(RUN)/python -m benchmarks $(OPTIONS)
+
+bench-quick: $(READY) ## The same in under five minutes, results printed and not kept
+	$(RUN)/python -m benchmarks --quick $(OPTIONS)
 
 bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
 	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)

@@ -220,7 +220,9 @@ def main() -> None:
     """Write both files."""
     folder = ROOT / "experiments" / "results"
     reports = {
-        str(path.relative_to(folder).with_suffix("")): read_report(path) for path in sorted(folder.rglob("*.json"))
+        str(path.relative_to(folder).with_suffix("")): read_report(path)
+        for path in sorted(folder.rglob("*.json"))
+        if path.name != "speed.json"  # of `make bench`, which has its own page
     }
     found = boards(reports)
     page = [

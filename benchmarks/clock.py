@@ -1,0 +1,57 @@
+"""Time calls in turns: what the machine does meanwhile falls on all of them alike, and ratios are taken in pairs."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+Call = Callable[[], object]
+
+
+class Spread(NamedTuple):
+    """A median, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def interleave(calls: Mapping[str, Call], rounds: int, *, at_least: float = 0.02) -> dict[str, np.ndarray]:
+    """Time every call once a round, each round beginning with another; return `[rounds]` seconds of each.
+
+    Args:
+        calls: each waits for its own result. Called twice before any clock: to compile, and to be counted.
+        rounds: how many.
+        at_least: seconds that a measurement lasts: a shorter call is repeated, and the mean kept.
+    """
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        repeats[name] = max(1, round(at_least / seconds(call)))
+    names = list(calls)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names) if names else 0
+        for name in names[first:] + names[:first]:
+            taken[name].append(seconds(calls[name], repeats[name]))
+    return {name: np.array(each) for name, each in taken.items()}
+
+
+def seconds(call: Call, repeats: int = 1) -> float:
+    """Return the mean seconds of a call."""
+    started = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - started) / repeats
+
+
+def spread(values: np.ndarray) -> Spread:
+    """Return median and quartiles of `[rounds]` values."""
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return Spread(float(median), float(low), float(high))
+
+
+def ratio(slow: np.ndarray, fast: np.ndarray) -> Spread:
+    """Return median and quartiles of `[rounds]` ratios, each of two measurements of one round."""
+    return spread(slow / fast)

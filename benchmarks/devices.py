@@ -1,0 +1,37 @@
+"""Run by own_rows.py in a process of two forced host devices: outer gradients on one of them and on both."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import ours
+from benchmarks.clock import interleave
+from benchmarks.workload import load
+from metajax.tasks.episodes import make_buckets
+from metajax.training.outer import TaskSource, make_meta_loss, task_mesh
+
+TASKS = 32
+
+
+def main() -> None:
+    """Print {"one": seconds a round, "two": ...} of five inner steps, tasks drawn inside as in training."""
+    workload = load("melu", inner_steps=5)
+    learner, episodes = workload.learner, workload.experiment.episodes
+    meta_params = jax.jit(learner.init)(jax.random.key(0))
+    buckets = make_buckets(workload.histories, episodes, tasks_per_step=TASKS, multiple_of=2)
+    calls = {}
+    for name, count in {"one": 1, "two": 2}.items():
+        mesh = task_mesh(count)
+        meta_loss = make_meta_loss(learner, episodes, mesh, buckets, None)
+        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        source = TaskSource(workload.histories, workload.catalogue, buckets)
+        arguments = jax.device_put((meta_params, source, jax.random.key(0), jnp.zeros(())), everywhere)
+        calls[name] = ours.waiting(jax.jit(jax.value_and_grad(meta_loss, has_aux=True)), *arguments)
+    timings = interleave(calls, int(sys.argv[1]))
+    print(json.dumps({name: each.tolist() for name, each in timings.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Our side: what metajax computes, compiled, on the workload's tasks."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.agreement import Values
+from benchmarks.clock import Call
+from metajax.learners.selection import path_of
+from metajax.types import Examples, Learner, PyTree, Task
+
+
+def meta_loss(learner: Learner) -> Callable[[PyTree, Sequence[Task]], jax.Array]:
+    """Return (meta_params, batches of tasks) -> mean loss over all tasks."""
+
+    def mean(meta_params: PyTree, batches: Sequence[Task]) -> jax.Array:
+        def total(tasks: Task) -> jax.Array:
+            keys = jax.random.split(jax.random.key(0), tasks.support.mask.shape[0])
+            losses = jax.vmap(lambda task, key: learner.loss(meta_params, task, key, jnp.zeros(()))[0])(tasks, keys)
+            return jnp.sum(losses)
+
+        return sum(map(total, batches)) / sum(tasks.support.mask.shape[0] for tasks in batches)
+
+    return mean
+
+
+def outer_gradient(learner: Learner) -> Callable[[PyTree, Sequence[Task]], tuple[jax.Array, PyTree]]:
+    """Compile (meta_params, batches of tasks) -> loss and gradient by all meta-parameters."""
+    return jax.jit(jax.value_and_grad(meta_loss(learner)))
+
+
+def values(result: tuple[jax.Array, PyTree]) -> Values:
+    """Bring a loss and a gradient to the host, by path."""
+    loss, gradient = result
+    leaves = jax.tree_util.tree_leaves_with_path(gradient["model"])
+    return Values(float(loss), {path_of(path): np.asarray(leaf) for path, leaf in leaves})
+
+
+def waiting(function: Callable, *arguments: PyTree) -> Call:
+    """Return a call that waits for its result."""
+    return lambda: jax.block_until_ready(function(*arguments))
+
+
+def adapt_one(learner: Learner) -> Callable[[PyTree, PyTree, Examples], PyTree]:
+    """Compile (meta_params, user, support of item representations) -> state: one person's adaptation."""
+
+    def adapt(meta_params: PyTree, user: PyTree, support: Examples) -> PyTree:
+        return learner.adapt(meta_params, learner.begin(meta_params, user), support)
+
+    return jax.jit(adapt)
