@@ -38,12 +38,12 @@ endef
 
 define unpinned
 @echo "There is no lock file for Python $(VERSION): installing the newest releases that pyproject.toml allows."
-$(PIP) install --quiet --editable '.[test,dev,tune,index]'
+$(PIP) install --quiet --editable '.[test,dev,tune,index,stream]'
 endef
 
 locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13, with hashes
 	$(PIP) install --quiet uv
-	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune --extra index \
+	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune --extra index --extra stream \
 	  --python-version $$version --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements/py$${version/./}.txt; done
 
 format: $(READY) ## Format the code and mend what ruff can mend

@@ -1,5 +1,6 @@
 """What the device knows: encoded features of every item and user, and each user's history."""
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax
@@ -39,6 +40,23 @@ class Histories(NamedTuple):
     items: Int[Array, " rows"]
     target: Float[Array, " rows"]
     source_rows: Int[Array, " users"] | None = None
+
+
+@dataclass(frozen=True)
+class StoredHistories:
+    """The same on disk, memory-mapped; from `open_histories`.
+
+    Attributes:
+        offsets: int64 `[num_users + 1]`.
+        items: int32 `[num_rows]`.
+        target: float32 `[num_rows]`.
+        source_rows: None, for they know no domains.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    target: np.ndarray
+    source_rows: None = None
 
 
 def catalogue(users: dict[str, np.ndarray], items: dict[str, np.ndarray]) -> Catalogue:
@@ -89,7 +107,7 @@ def histories(
     )
 
 
-def lengths(histories: Histories) -> np.ndarray:
+def lengths(histories: Histories | StoredHistories) -> np.ndarray:
     """Return `[num_users]` numbers of rows, on the host."""
     return np.diff(np.asarray(histories.offsets))
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from metajax.errors import ConfigError, TaskError
-from metajax.tasks.catalogue import Catalogue, Histories, Order, lengths, task_from_rows
+from metajax.tasks.catalogue import Catalogue, Histories, Order, StoredHistories, lengths, task_from_rows
 from metajax.types import Key, Task
 
 
@@ -69,7 +69,7 @@ class Bucket(NamedTuple):
 
 
 def make_buckets(
-    histories: Histories, config: EpisodeConfig, *, tasks_per_step: int, multiple_of: int = 1
+    histories: Histories | StoredHistories, config: EpisodeConfig, *, tasks_per_step: int, multiple_of: int = 1
 ) -> tuple[Bucket, ...]:
     """Group the users that have enough rows, and share a meta-batch out among the groups.
 
@@ -115,12 +115,38 @@ def sample_tasks(key: Key, bucket: Bucket, histories: Histories, catalogue: Cata
 
 def sample_task(key: Key, bucket: Bucket, histories: Histories, catalogue: Catalogue, config: EpisodeConfig) -> Task:
     """Draw a user of the bucket and split the user's rows into support and query. The key is consumed."""
-    user_key, window_key, order_key, size_key = jax.random.split(key, 4)
+    keys = jax.random.split(key, 4)
+    user = bucket.users[jax.random.randint(keys[0], (), 0, bucket.users.shape[0], jnp.int32)]
+    start, end = histories.offsets[user], histories.offsets[user + 1]
+    return split_rows(keys[1:], bucket.rows, user, start, end - start, histories, catalogue, config)
+
+
+def split_rows(
+    keys: Key,
+    rows: int,
+    user: Array,
+    start: Array,
+    have: Array,
+    histories: Histories,
+    catalogue: Catalogue,
+    config: EpisodeConfig,
+) -> Task:
+    """Split a user's rows, `have` of them from `start` on, into support and query.
+
+    Args:
+        keys: `[3]`, consumed: of the window, the order and the size of the support.
+        rows: of the task.
+        user: position in the user table.
+        start: of the user's rows in `histories`.
+        have: how many there are.
+        histories: whose offsets are not read.
+        catalogue: features.
+        config: sizes and order.
+    """
+    window_key, order_key, size_key = keys
     arange = partial(jnp.arange, dtype=jnp.int32)
     randint = partial(jax.random.randint, shape=(), dtype=jnp.int32)
-    user = bucket.users[randint(user_key, minval=0, maxval=bucket.users.shape[0])]
-    start, have = histories.offsets[user], histories.offsets[user + 1] - histories.offsets[user]
-    rows, query_width = bucket.rows, max(1, min(config.query_rows, bucket.rows // 2))
+    query_width = max(1, min(config.query_rows, rows // 2))
     support_width = rows - query_width
 
     kept = jnp.minimum(have, rows)

@@ -18,18 +18,12 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from metajax.errors import ConfigError, StorageError, TrainingError
-from metajax.tasks.catalogue import Catalogue, Histories
-from metajax.tasks.episodes import EpisodeConfig, make_buckets
+from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
+from metajax.tasks.episodes import EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
+from metajax.training.feed import make_feed
 from metajax.training.mover import Mover, make_mover
-from metajax.training.outer import (
-    TaskSource,
-    TrainState,
-    make_draw,
-    make_meta_loss,
-    make_outer_steps,
-    task_mesh,
-)
+from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps, task_mesh
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
 from metajax.training.tables import LazyTables, check_localizes
@@ -79,7 +73,7 @@ def train(
     learner: Learner,
     optimizer: optax.GradientTransformation | LazyTables,
     *,
-    histories: Histories,
+    histories: Histories | StoredHistories,
     catalogue: Catalogue,
     episodes: EpisodeConfig,
     config: TrainingConfig,
@@ -96,7 +90,7 @@ def train(
         learner: what to train.
         optimizer: any optax transformation, which moves the leaves labelled "learn"; `LazyTables` moves large tables by
             the rows that a step looks up.
-        histories: rows of the users to train on.
+        histories: rows of the users to train on, on the device or (`open_histories`) on disk; then `accumulate` is 1.
         catalogue: features of users and items.
         episodes: how tasks are drawn.
         config: how the loop runs.
@@ -113,13 +107,17 @@ def train(
         KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
     """
     mesh = task_mesh(config.devices)
-    buckets = make_buckets(histories, episodes, tasks_per_step=config.tasks_per_step, multiple_of=mesh.size)
-    source = TaskSource(histories, catalogue, buckets)
+    feed = make_feed(histories, catalogue, episodes, mesh, tasks_per_step=config.tasks_per_step, seed=seed)
+    if feed.read and config.accumulate > 1:
+        raise ConfigError(
+            f"Rows from disk are read for one meta-batch a step, got {config.accumulate=}. "
+            "Raise tasks_per_step instead, and set task_chunk to save memory."
+        )
+    source, buckets = feed.source, feed.source.buckets
     mover = make_mover(optimizer, learner)
-    draw = make_draw(episodes, mesh, buckets)
     meta_loss = make_meta_loss(learner, buckets, config.task_chunk)
     outer_steps = make_outer_steps(
-        draw,
+        feed.draw,
         meta_loss,
         mover,
         seed=seed,
@@ -129,7 +127,8 @@ def train(
     state, best = _begin(learner, mover, seed)
     if isinstance(optimizer, LazyTables):
         loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
-        check_localizes(optimizer, loss, state.meta_params, jax.jit(draw)(source, jax.random.key(seed)))
+        first = (source, jax.tree.map(lambda leaf: leaf[0], feed.read(0, 1))) if feed.read else source
+        check_localizes(optimizer, loss, state.meta_params, jax.jit(feed.draw)(first, jax.random.key(seed)))
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
     everywhere = NamedSharding(mesh, PartitionSpec())  # as the steps return it: else the second call compiles again
@@ -142,7 +141,8 @@ def train(
         while (step := int(state.step)) < last and not _exhausted(step, best, config):
             count = min(config.validate_every, last - step)
             started = time.perf_counter()
-            state, info = jax.block_until_ready(outer_steps(state, source, count))
+            rows = feed.read(step, count) if feed.read else None
+            state, info = jax.block_until_ready(outer_steps(state, source, count, rows))
             seconds = time.perf_counter() - started
             _check_finite(info.finite, step, folder)
             line = _line(int(state.step), info, tasks_per_step * count / seconds)

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh
 
-from metajax.tasks.catalogue import Catalogue, Histories
-from metajax.tasks.episodes import Bucket, EpisodeConfig, sample_tasks
+from metajax.tasks.episodes import Bucket
 from metajax.training.mover import Mover
 from metajax.types import Key, Learner, Metrics, PyTree, Task
 
@@ -33,14 +32,6 @@ class StepInfo(NamedTuple):
     metrics: Metrics
 
 
-class TaskSource(NamedTuple):
-    """Where meta-batches come from, on the device."""
-
-    histories: Histories
-    catalogue: Catalogue
-    buckets: tuple[Bucket, ...]
-
-
 def task_mesh(num_devices: int | None = None) -> Mesh:
     """Return a mesh with the axis "tasks" over the first `num_devices` devices (all by default)."""
     devices = jax.devices()[:num_devices]
@@ -52,25 +43,6 @@ def over_tasks(function: Callable, chunk: int | None) -> Callable:
     if chunk is None:
         return jax.vmap(function)
     return lambda *batches: jax.lax.map(lambda one: function(*one), batches, batch_size=chunk)
-
-
-def make_draw(
-    config: EpisodeConfig, mesh: Mesh, buckets: Sequence[Bucket]
-) -> Callable[[TaskSource, Key], list[tuple[Task, Key]]]:
-    """Return (source, key) -> a meta-batch: the tasks of each bucket with a key each, sharded over `mesh`."""
-    sizes = [(bucket.rows, bucket.tasks, bucket.weight) for bucket in buckets]
-    by_task = NamedSharding(mesh, PartitionSpec("tasks"))
-
-    def draw(source: TaskSource, key: Key) -> list[tuple[Task, Key]]:
-        batch = []
-        for index, (rows, num_tasks, weight) in enumerate(sizes):
-            bucket = Bucket(rows, source.buckets[index].users, num_tasks, weight)
-            draw_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
-            tasks = sample_tasks(draw_key, bucket, source.histories, source.catalogue, config)
-            batch.append((tasks, jax.random.split(loss_key, num_tasks)))
-        return jax.lax.with_sharding_constraint(batch, by_task)
-
-    return draw
 
 
 def make_meta_loss(
@@ -101,13 +73,14 @@ def make_outer_steps(
     seed: int,
     num_steps: int,
     accumulate: int = 1,
-) -> Callable[[TrainState, Source, int], tuple[TrainState, StepInfo]]:
-    """Compile (state, source, count) -> `count` outer steps in one scan; the state's buffers are donated.
+) -> Callable[..., tuple[TrainState, StepInfo]]:
+    """Compile (state, source, count, rows) -> `count` outer steps in one scan; the state's buffers are donated.
 
     The key of a step is the seed's, folded with the step, so that the sampler has no state but these two.
 
     Args:
-        draw: (source, key) -> a meta-batch; `source` is handed on as it is.
+        draw: (source, key) -> a meta-batch; `source` is handed on as it is or, with rows from disk, leaves
+            `[count, ...]`, as (source, one step's rows).
         meta_loss: (meta_params, meta-batch, progress) -> (loss, metrics).
         mover: from `make_mover`.
         seed: of the episodes.
@@ -139,9 +112,14 @@ def make_outer_steps(
         meta_params, optimizer = mover.move(gradients, state.optimizer, state.meta_params, rows, step, finite)
         return TrainState(step, meta_params, optimizer), StepInfo(loss, norm, finite, metrics)
 
-    def outer_steps(state: TrainState, source: Source, seed_key: Key, count: int) -> tuple[TrainState, StepInfo]:
-        return jax.lax.scan(lambda carry, _: outer_step(carry, source, seed_key), state, length=count)
+    def outer_steps(
+        state: TrainState, source: Source, seed_key: Key, rows: PyTree, count: int
+    ) -> tuple[TrainState, StepInfo]:
+        def body(carry: TrainState, one: PyTree) -> tuple[TrainState, StepInfo]:
+            return outer_step(carry, source if rows is None else (source, one), seed_key)
+
+        return jax.lax.scan(body, state, rows, length=count)
 
     compiled = jax.jit(outer_steps, static_argnames="count", donate_argnames="state")
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
-    return lambda state, source, count: compiled(state, source, seed_key, count=count)
+    return lambda state, source, count, rows=None: compiled(state, source, seed_key, rows, count=count)

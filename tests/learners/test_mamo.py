@@ -14,8 +14,9 @@ from metajax.learners.mamo import cosine
 from metajax.losses import squared_error
 from metajax.tasks.episodes import EpisodeConfig, make_buckets
 from metajax.training.checkpoints import Checkpoints
+from metajax.training.feed import TaskSource
 from metajax.training.mover import make_mover
-from metajax.training.outer import TaskSource, TrainState, make_outer_steps
+from metajax.training.outer import TrainState, make_outer_steps
 
 ALPHA, BETA, GAMMA, TAU, STEP = 0.5, 0.05, 0.1, 0.01, 0.1
 MEMORY = {"user_width": 3, "task_matrix": paths("head/kernel"), "inner_step_size": STEP}

@@ -15,9 +15,10 @@ from metajax.learners import melu, ridge
 from metajax.losses import squared_error
 from metajax.models import item_width, matrix_factorization, two_tower
 from metajax.tasks import EpisodeConfig, catalogue, make_buckets
+from metajax.training.feed import TaskSource, make_draw
 from metajax.training.loop import TrainingConfig, train
 from metajax.training.mover import make_mover
-from metajax.training.outer import TaskSource, TrainState, make_draw, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps, task_mesh
 from metajax.training.run_log import read_log
 from metajax.training.tables import LazyTables, find_tables, lazy_adam, leaf_at, localize, move_rows, rowwise_adagrad
 
