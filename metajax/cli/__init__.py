@@ -22,6 +22,7 @@ VERBS = {
     "inspect": ("artifacts", "check an artifact and print what it is, executing nothing"),
     "show": ("runs", "print the resolved configuration of an experiment or a run"),
     "data": ("data", "list, describe, fetch and convert data sets"),
+    "bench": ("bench", "print the memory that an experiment's compiled programs need, by part"),
     "doctor": ("doctor", "check versions, devices, cache and data, and say how to mend what is wrong"),
 }
 

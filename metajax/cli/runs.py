@@ -28,14 +28,17 @@ class RunOptions:
     """Draw no progress bar."""
     tuned: Path | None = None
     """A best.json of metajax tune, whose choices take the place of the experiment's."""
+    profile: bool = False
+    """Trace a few outer steps first, once compiled, and say how to look at them."""
 
 
 def train_verb(arguments: Sequence[str]) -> None:
     """Train an experiment file, a file of ratings or the default experiment, with overrides."""
-    from metajax.experiment.running import train_experiment
+    from metajax.experiment.running import PROFILE, train_experiment
     from metajax.experiment.tuned import check_tuned, read_tuned
+    from metajax.training.profiling import how_to_open
 
-    experiment, options = _parse(arguments, "metajax train")
+    experiment, options = parse(arguments, "metajax train")
     tuning = read_tuned(options.tuned) if options.tuned else None
     if tuning:
         check_tuned(experiment, tuning)
@@ -48,7 +51,10 @@ def train_verb(arguments: Sequence[str]) -> None:
         resume=options.resume,
         overwrite=options.overwrite,
         show_progress=not options.quiet,
+        profile=options.profile,
     )
+    if options.profile:
+        print(how_to_open(folder / PROFILE))
     print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
 
 
@@ -161,11 +167,11 @@ def show_verb(arguments: Sequence[str]) -> None:
     if arguments and (Path(arguments[0]) / "config.json").is_file():
         print(json.dumps(read_json(Path(arguments[0]) / "config.json"), indent=2))
         return
-    experiment, _ = _parse(arguments, "metajax show")
+    experiment, _ = parse(arguments, "metajax show")
     print(json.dumps(encode(experiment), indent=2))
 
 
-def _parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
+def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
     """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
     from metajax.experiment import DataConfig, Experiment, load_experiment, override
     from metajax.experiment.tuned import apply_tuned, read_tuned

@@ -20,10 +20,12 @@ from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.tuned import TUNING
-from metajax.training.loop import Best, Validate, train
+from metajax.training.loop import Best, Observe, Validate, train
+from metajax.training.profiling import tracer
 
 CONFIG = "config.json"
 REFIT = "refit"
+PROFILE = "profile"
 STUDY = "tune"
 """In a run's folder: the study of `metajax tune`, which is no part of the run."""
 
@@ -36,6 +38,7 @@ def train_experiment(
     resume: bool = False,
     overwrite: bool = False,
     show_progress: bool = True,
+    profile: bool = False,
 ) -> list[Path]:
     """Train every seed of an experiment.
 
@@ -46,6 +49,7 @@ def train_experiment(
         resume: continue what was interrupted; finished seeds are left alone.
         overwrite: delete what an earlier run left; a study of `metajax tune` stays.
         show_progress: draw a progress bar.
+        profile: trace a few outer steps of the first seed that is trained, into `profile` in the folder.
 
     Returns:
         The folders of the seeds.
@@ -64,12 +68,22 @@ def train_experiment(
     if not selection.interactions.quarantine.rows.is_empty():
         selection.interactions.quarantine.write(folder / "quarantine.csv")
     validate = make_validate(selection)
+    observe = tracer(folder / PROFILE) if profile else None
     seeds = []
     for seed in experiment.seeds:
         seeds.append(folder / f"seed-{seed}")
         if (seeds[-1] / "artifact").is_dir():
             continue
-        best = train_seed(selection, seeds[-1], seed, validate=validate, resume=resume, show_progress=show_progress)
+        best = train_seed(
+            selection,
+            seeds[-1],
+            seed,
+            validate=validate,
+            resume=resume,
+            show_progress=show_progress,
+            observe=observe,
+        )
+        observe = None
         artifact = make_artifact(selection, best, seed)
         if final:
             again = train_seed(
@@ -101,8 +115,9 @@ def train_seed(
     resume: bool = False,
     show_progress: bool = True,
     stop_at: int | None = None,
+    observe: Observe | None = None,
 ) -> Best:
-    """Train one seed in `folder`; `validate` and `stop_at` are as for `training.loop.train`."""
+    """Train one seed in `folder`; `validate`, `stop_at` and `observe` are as for `training.loop.train`."""
     experiment = assembly.experiment
     return train(
         assembly.parts.learner,
@@ -117,6 +132,7 @@ def train_seed(
         resume=resume,
         show_progress=show_progress,
         stop_at=stop_at,
+        observe=observe,
     )
 
 

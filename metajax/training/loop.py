@@ -67,6 +67,8 @@ class Best(NamedTuple):
 
 
 Validate = Callable[[PyTree], float]
+Observe = Callable[[Callable, TrainState, TaskSource], None]
+"""(outer_steps, state, source), as training is about to call them. Copy the state: its buffers are donated."""
 
 
 def train(
@@ -83,6 +85,7 @@ def train(
     resume: bool = False,
     show_progress: bool = True,
     stop_at: int | None = None,
+    observe: Observe | None = None,
 ) -> Best:
     """Meta-train a learner and return the best meta-parameters.
 
@@ -100,6 +103,7 @@ def train(
         resume: continue from the newest whole checkpoint in `folder`; else begin, and refuse to overwrite one.
         show_progress: draw a progress bar.
         stop_at: the last step, `config.outer_steps` by default; schedules do not change with it.
+        observe: is shown what is about to run, before the first step: to trace it, or to ask for its memory.
 
     Raises:
         TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
@@ -135,6 +139,8 @@ def train(
     state, source = jax.device_put((state, source), everywhere)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
 
+    if observe:
+        observe(outer_steps, state, source)
     last = config.outer_steps if stop_at is None else stop_at
     label = "training" if stop_at is None else "training on all"
     with _stop_on_interrupt() as interrupted, TrainingProgress(last, show_progress, label) as progress:
