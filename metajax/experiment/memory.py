@@ -14,7 +14,8 @@ from metajax.experiment.assembly import Assembly
 from metajax.experiment.running import train_seed
 from metajax.ranking import BLOCK, predicted_score, ranker
 from metajax.tasks.episodes import sample_tasks
-from metajax.training.outer import TaskSource, TrainState
+from metajax.training.feed import TaskSource
+from metajax.training.outer import TrainState
 from metajax.types import PyTree, Task
 
 USERS = 64
@@ -54,9 +55,9 @@ def compiled_memory(assembly: Assembly) -> list[PartMemory]:
     """
     found: list[PartMemory] = []
 
-    def observe(outer_steps: Callable, state: TrainState, source: TaskSource) -> None:
-        step = jax.jit(outer_steps, static_argnums=2, donate_argnums=0)
-        found.append(_measure("outer step", step.lower(state, source, 1)))
+    def observe(run: Callable, state: TrainState, source: TaskSource) -> None:
+        step = jax.jit(run, static_argnums=(2, 3), donate_argnums=0)
+        found.append(_measure("outer step", step.lower(state, source, 1, int(state.step))))
         found.extend(_serving(assembly, state.meta_params, source))
 
     with TemporaryDirectory() as folder:  # training is begun, and ends before its first step

@@ -21,9 +21,9 @@ from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
 from metajax.tasks.episodes import EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
-from metajax.training.feed import make_feed
+from metajax.training.feed import TaskSource, make_feed
 from metajax.training.mover import Mover, make_mover
-from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.outer import StepInfo, TrainState, make_meta_loss, make_outer_steps, task_mesh
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
 from metajax.training.tables import LazyTables, check_localizes
@@ -68,7 +68,8 @@ class Best(NamedTuple):
 
 Validate = Callable[[PyTree], float]
 Observe = Callable[[Callable, TrainState, TaskSource], None]
-"""(outer_steps, state, source), as training is about to call them. Copy the state: its buffers are donated."""
+"""(run, state, source), where `run(state, source, count, step)` are the outer steps that follow. Copy the state: its
+buffers are donated."""
 
 
 def train(
@@ -139,16 +140,18 @@ def train(
     state, source = jax.device_put((state, source), everywhere)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
 
+    def run(state: TrainState, source: TaskSource, count: int, step: int) -> tuple[TrainState, StepInfo]:
+        return outer_steps(state, source, count, feed.read(step, count) if feed.read else None)
+
     if observe:
-        observe(outer_steps, state, source)
+        observe(run, state, source)
     last = config.outer_steps if stop_at is None else stop_at
     label = "training" if stop_at is None else "training on all"
     with _stop_on_interrupt() as interrupted, TrainingProgress(last, show_progress, label) as progress:
         while (step := int(state.step)) < last and not _exhausted(step, best, config):
             count = min(config.validate_every, last - step)
             started = time.perf_counter()
-            rows = feed.read(step, count) if feed.read else None
-            state, info = jax.block_until_ready(outer_steps(state, source, count, rows))
+            state, info = jax.block_until_ready(run(state, source, count, step))
             seconds = time.perf_counter() - started
             _check_finite(info.finite, step, folder)
             line = _line(int(state.step), info, tasks_per_step * count / seconds)

@@ -6,8 +6,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from metajax.training.feed import TaskSource
 from metajax.training.loop import Observe
-from metajax.training.outer import TaskSource, TrainState
+from metajax.training.outer import TrainState
 
 STEPS = 3
 
@@ -15,11 +16,12 @@ STEPS = 3
 def tracer(folder: Path) -> Observe:
     """Return what traces a few steps into `folder`, after as many that compile; training itself is left as it is."""
 
-    def observe(outer_steps: Callable, state: TrainState, source: TaskSource) -> None:
+    def observe(run: Callable, state: TrainState, source: TaskSource) -> None:
         state = jax.tree.map(jnp.copy, state)  # the steps take the buffers over
-        state, _ = jax.block_until_ready(outer_steps(state, source, STEPS))
+        step = int(state.step)
+        state, _ = jax.block_until_ready(run(state, source, STEPS, step))
         with jax.profiler.trace(folder, create_perfetto_trace=True):
-            jax.block_until_ready(outer_steps(state, source, STEPS))
+            jax.block_until_ready(run(state, source, STEPS, step + STEPS))
 
     return observe
 
