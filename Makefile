@@ -12,7 +12,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo bench bench-quick bench-sinusoid docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo bench bench-quick bench-large bench-sinusoid docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -76,6 +76,9 @@ bench: $(READY) ## Measure the speed against torch, minutes; first: pip install 
 
 bench-quick: $(READY) ## The same in under five minutes, results printed and not kept
 	$(RUN)/python -m benchmarks --quick $(OPTIONS)
+
+bench-large: $(READY) ## Write a log of 100 million ratings and train on it in bounded memory, minutes
+	$(RUN)/python -m benchmarks.large_log $(OPTIONS)
 
 bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
 	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)
