@@ -150,7 +150,8 @@ def stream_rows(
         items[:kept], target[:kept] = stored.items[places], stored.target[places]
         return StreamedRows(np.int32(user), np.int32(kept), items, target)
 
-    users = grain.MapDataset.source(np.asarray(bucket.users)).seed(seed).shuffle().repeat()
+    passes = (1 << 60) // len(bucket.users)  # endless, but a length that an int of 64 bits holds
+    users = grain.MapDataset.source(np.asarray(bucket.users)).seed(seed).shuffle().repeat(passes)
     steps = users.random_map(cut).batch(bucket.tasks)
     return iter(steps[first_step:].to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=32)))
 
