@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metajax.cli.compilation import use_compilation_cache
+from metajax.errors import ConfigError
 
 if TYPE_CHECKING:
     from metajax.evaluation.summary import Summary
@@ -30,12 +31,25 @@ class RunOptions:
     """A best.json of metajax tune, whose choices take the place of the experiment's."""
     profile: bool = False
     """Trace a few outer steps first, once compiled, and say how to look at them."""
+    mesh: str | None = None
+    """Short for --training.mesh: devices by axis, such as tasks=4,model=2."""
+    distributed: bool = False
+    """Train as one of several processes, which are all started with this same command; docs/scaling.md shows how."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0; by default what JAX_COORDINATOR_ADDRESS or the cluster (Slurm, Open MPI, ...) says."""
+    processes: int | None = None
+    """How many processes there are; by default what the cluster says."""
+    process_id: int | None = None
+    """Which of them this one is, from 0; by default what the cluster says."""
+    heartbeat: int = 30
+    """Seconds of silence after which a process counts as dead and the others end."""
 
 
 def train_verb(arguments: Sequence[str]) -> None:
     """Train an experiment file, a file of ratings or the default experiment, with overrides."""
     from metajax.experiment.running import PROFILE, train_experiment
     from metajax.experiment.tuned import check_tuned, read_tuned
+    from metajax.training.distributed import is_writer
     from metajax.training.profiling import how_to_open
 
     experiment, options = parse(arguments, "metajax train")
@@ -44,18 +58,21 @@ def train_verb(arguments: Sequence[str]) -> None:
         check_tuned(experiment, tuning)
     use_compilation_cache()
     folder = options.runs / experiment.name
-    seeds = train_experiment(
-        experiment,
-        folder,
-        tuning=tuning,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        show_progress=not options.quiet,
-        profile=options.profile,
-    )
-    if options.profile:
-        print(how_to_open(folder / PROFILE))
-    print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
+    with _processes(options):
+        seeds = train_experiment(
+            experiment,
+            folder,
+            tuning=tuning,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            show_progress=not options.quiet,
+            profile=options.profile,
+        )
+        if not is_writer():
+            return
+        if options.profile:
+            print(how_to_open(folder / PROFILE))
+        print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
 
 
 def evaluate_verb(arguments: Sequence[str]) -> None:
@@ -185,9 +202,28 @@ def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpti
             experiment = replace(experiment, name=Path(source).stem, data=replace(DataConfig(), source=source))
     program = f"{program} [EXPERIMENT.py | RATINGS]"
     overridden, options = override(experiment, rest, options=RunOptions(), program=program)
-    if options.tuned is None:
-        return overridden, options
-    return override(apply_tuned(experiment, read_tuned(options.tuned)), rest, options=RunOptions(), program=program)
+    if options.tuned:
+        tuned = apply_tuned(experiment, read_tuned(options.tuned))
+        overridden, options = override(tuned, rest, options=RunOptions(), program=program)
+    if options.mesh:
+        overridden = replace(overridden, training=replace(overridden.training, mesh=options.mesh))
+    return overridden, options
+
+
+def _processes(options: RunOptions) -> AbstractContextManager:
+    """Join the other processes of a distributed run.
+
+    Raises:
+        ConfigError: if the command line names them, but the run is not distributed.
+    """
+    from metajax.training.distributed import processes
+
+    named = (options.coordinator, options.processes, options.process_id)
+    if options.distributed:
+        return processes(*named, heartbeat=options.heartbeat)
+    if any(one is not None for one in named):
+        raise ConfigError("--coordinator, --processes and --process-id are of a distributed run. Add --distributed.")
+    return nullcontext()
 
 
 def _evaluate(run: Path, experiment: "Experiment | None", command: str) -> "Summary":

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.tuned import TUNING
+from metajax.training.distributed import any_process, by_writer, is_writer
 from metajax.training.loop import Best, Observe, Validate, train
 from metajax.training.profiling import tracer
 
@@ -40,7 +42,7 @@ def train_experiment(
     show_progress: bool = True,
     profile: bool = False,
 ) -> list[Path]:
-    """Train every seed of an experiment.
+    """Train every seed of an experiment; all processes of a distributed run call this alike, and process 0 writes.
 
     Args:
         experiment: the choices.
@@ -56,16 +58,13 @@ def train_experiment(
 
     Raises:
         StorageError: if `folder` holds a run of other choices, any run without `resume` or `overwrite`, or something
-            else than a run that `overwrite` would delete.
+            else than a run that `overwrite` would delete; or if a process does not see what process 0 writes.
     """
-    if overwrite:
-        _delete_run(folder)
-    _claim(folder, experiment, resume=resume)
-    if tuning:
-        files.write_json(folder / TUNING, tuning)
+    by_writer(lambda: _prepare(folder, experiment, tuning=tuning, resume=resume, overwrite=overwrite))
+    _check_shared(folder)
     selection = assemble(experiment)
     final = assemble(experiment, final=True) if refits(selection) else None
-    if not selection.interactions.quarantine.rows.is_empty():
+    if is_writer() and not selection.interactions.quarantine.rows.is_empty():
         selection.interactions.quarantine.write(folder / "quarantine.csv")
     validate = make_validate(selection)
     observe = tracer(folder / PROFILE) if profile else None
@@ -84,7 +83,7 @@ def train_experiment(
             observe=observe,
         )
         observe = None
-        artifact = make_artifact(selection, best, seed)
+        trained = [(selection, best)]
         if final:
             again = train_seed(
                 final,
@@ -95,8 +94,8 @@ def train_experiment(
                 show_progress=show_progress,
                 stop_at=int(best.step),
             )
-            artifact = replace(make_artifact(final, again, seed), training=artifact.training | {"refit": True})
-        write_artifact(artifact, seeds[-1] / "artifact")
+            trained.append((final, again))
+        by_writer(partial(_write, trained, seed, seeds[-1] / "artifact"))
     return seeds
 
 
@@ -179,6 +178,33 @@ def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
         for tasks in assembly.validation
     ]
     return {name: found[kind_of(name, assembly.validation)] for name in assembly.split.scenarios}
+
+
+def _write(trained: list[tuple[Assembly, Best]], seed: int, folder: Path) -> None:
+    """Write the artifact of the last training; its step and validation value are the first one's."""
+    artifact = make_artifact(*trained[0], seed)
+    if len(trained) > 1:
+        artifact = replace(make_artifact(*trained[-1], seed), training=artifact.training | {"refit": True})
+    write_artifact(artifact, folder)
+
+
+def _prepare(
+    folder: Path, experiment: Experiment, *, tuning: Mapping[str, Any] | None, resume: bool, overwrite: bool
+) -> None:
+    """Delete an earlier run if asked to, and make the folder this experiment's."""
+    if overwrite:
+        _delete_run(folder)
+    _claim(folder, experiment, resume=resume)
+    if tuning:
+        files.write_json(folder / TUNING, tuning)
+
+
+def _check_shared(folder: Path) -> None:
+    if any_process(not (folder / CONFIG).is_file()):
+        raise StorageError(
+            f"A process does not see {folder / CONFIG}, which process 0 has written. Let --runs name a folder on "
+            "storage that all processes share."
+        )
 
 
 def _delete_run(folder: Path) -> None:

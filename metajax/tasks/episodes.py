@@ -69,7 +69,7 @@ class Bucket(NamedTuple):
 
 
 def make_buckets(
-    histories: Histories | StoredHistories, config: EpisodeConfig, *, tasks_per_step: int, multiple_of: int = 1
+    histories: Histories | StoredHistories, config: EpisodeConfig, *, tasks_per_step: int
 ) -> tuple[Bucket, ...]:
     """Group the users that have enough rows, and share a meta-batch out among the groups.
 
@@ -77,7 +77,6 @@ def make_buckets(
         histories: training histories; users without rows are passed over.
         config: episode sizes.
         tasks_per_step: size of a meta-batch; every non-empty bucket gets one task at least.
-        multiple_of: every bucket's tasks are rounded to a multiple of this (the number of devices).
 
     Raises:
         TaskError: if no user has `min_rows` rows, or for order="domain" any in the target domain.
@@ -101,7 +100,7 @@ def make_buckets(
     for position, rows in enumerate(config.widths):
         users = eligible[index == position]
         share = len(users) / len(eligible)
-        tasks = max(1, round(share * tasks_per_step / multiple_of)) * multiple_of
+        tasks = max(1, round(share * tasks_per_step))
         if len(users):
             buckets.append(Bucket(rows, jnp.asarray(users, jnp.int32), tasks, share))
     return tuple(buckets)

@@ -1,9 +1,11 @@
 """Training checkpoints: written by orbax, proven whole by a sha256 manifest before they are used.
 
 A checkpoint without its manifest was being written when the process died: it is passed over, as is one of which a byte
-was altered, and the one before it is used.
+was altered, and the one before it is used. Of several processes each writes its own part of sharded arrays, on storage
+that all of them share; the manifest is written last, by one of them.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from metajax.errors import StorageError
 from metajax.files import MANIFEST, check_manifest, write_manifest
+from metajax.training.distributed import by_writer
 
 
 class Checkpoints:
@@ -26,7 +29,7 @@ class Checkpoints:
         """Write a pytree of arrays as checkpoint `step`; when this returns it is on disk and has its manifest."""
         self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
         self._manager.wait_until_finished()
-        write_manifest(self.folder / str(step))
+        by_writer(lambda: write_manifest(self.folder / str(step)))
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """Return (step, tree) of the newest whole checkpoint, or None if there is none yet.
@@ -37,6 +40,12 @@ class Checkpoints:
         Raises:
             StorageError: if there are finished checkpoints, but every one was altered; the message says how.
         """
+        step = by_writer(self._newest_whole)
+        if math.isnan(step):
+            return None
+        return int(step), self._manager.restore(int(step), args=ocp.args.StandardRestore(like))
+
+    def _newest_whole(self) -> int | None:
         refused: StorageError | None = None
         for step in sorted(self._manager.all_steps(), reverse=True):
             if not (self.folder / str(step) / MANIFEST).is_file():
@@ -46,7 +55,7 @@ class Checkpoints:
             except StorageError as error:
                 refused = refused or error
                 continue
-            return step, self._manager.restore(step, args=ocp.args.StandardRestore(like))
+            return step
         if refused:
             raise StorageError(f"No checkpoint in {self.folder} is whole: {refused} Train again without --resume.")
         return None

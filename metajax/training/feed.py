@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
 from metajax.tasks.episodes import Bucket, EpisodeConfig, make_buckets, sample_tasks, split_rows
 from metajax.tasks.stored import StreamedRows, stream_rows
+from metajax.training.mesh import shard_tasks
 from metajax.types import Key, Task
 
 Batch = list[tuple[Task, Key]]
@@ -50,7 +51,7 @@ def make_feed(
     seed: int,
 ) -> Feed:
     """Make the feed of these histories; tasks are sharded over `mesh`."""
-    buckets = make_buckets(histories, config, tasks_per_step=tasks_per_step, multiple_of=mesh.shape["tasks"])
+    buckets = make_buckets(histories, config, tasks_per_step=tasks_per_step)
     if isinstance(histories, StoredHistories):
         source = TaskSource(None, catalogue, buckets)
         return Feed(source, make_streamed_draw(config, mesh, buckets), _reader(histories, config, buckets, seed))
@@ -68,7 +69,7 @@ def make_draw(config: EpisodeConfig, mesh: Mesh, buckets: Sequence[Bucket]) -> C
             draw_key, loss_key = jax.random.split(jax.random.fold_in(key, index))
             tasks = sample_tasks(draw_key, bucket, source.histories, source.catalogue, config)
             batch.append((tasks, jax.random.split(loss_key, num_tasks)))
-        return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("tasks")))
+        return [shard_tasks(part, mesh) for part in batch]
 
     return draw
 
@@ -92,7 +93,7 @@ def make_streamed_draw(
             )
             tasks = one_task(keys, user=part.user, start=starts, have=part.count)
             batch.append((tasks, jax.random.split(loss_key, num_tasks)))
-        return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("tasks")))
+        return [shard_tasks(part, mesh) for part in batch]
 
     return draw
 

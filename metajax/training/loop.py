@@ -15,15 +15,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
 from metajax.tasks.episodes import EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
+from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
 from metajax.training.feed import TaskSource, make_feed
+from metajax.training.mesh import everywhere, make_mesh, parse_mesh, state_shardings
 from metajax.training.mover import Mover, make_mover
-from metajax.training.outer import StepInfo, TrainState, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.outer import StepInfo, TrainState, make_meta_loss, make_outer_steps
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
 from metajax.training.tables import LazyTables, check_localizes
@@ -47,15 +49,18 @@ class TrainingConfig:
     refit: bool = True
     """After selection, train again on all training rows, those held out for it included, for as many steps."""
     task_chunk: int | None = None
-    """Tasks that are mapped at once, to save memory; all of them by default."""
-    devices: int | None = None
-    """Devices that share the tasks of a step; all of them by default."""
+    """Tasks that a device maps at once, to save memory; all of its tasks by default."""
+    mesh: str | None = None
+    """Devices by axis, such as tasks=4,model=2: shards of a step's tasks, and of large embedding tables; by default all
+    devices share the tasks."""
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""
         for name in ("outer_steps", "tasks_per_step", "accumulate", "validate_every"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"training.{name} must be 1 or more, got {value}.")
+        if self.mesh:
+            parse_mesh(self.mesh)
 
 
 class Best(NamedTuple):
@@ -109,18 +114,19 @@ def train(
     Raises:
         TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
         StorageError: if `folder` holds checkpoints and `resume` is False, or none of them is whole.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
-    mesh = task_mesh(config.devices)
+    mesh = make_mesh(config.mesh)
     feed = make_feed(histories, catalogue, episodes, mesh, tasks_per_step=config.tasks_per_step, seed=seed)
     if feed.read and config.accumulate > 1:
         raise ConfigError(
             f"Rows from disk are read for one meta-batch a step, got {config.accumulate=}. "
             "Raise tasks_per_step instead, and set task_chunk to save memory."
         )
-    source, buckets = feed.source, feed.source.buckets
+    source, buckets = place(feed.source, everywhere(mesh)), feed.source.buckets
     mover = make_mover(optimizer, learner)
-    meta_loss = make_meta_loss(learner, buckets, config.task_chunk)
+    meta_loss = make_meta_loss(learner, buckets, config.task_chunk, mesh)
+    state, best, shardings = _begin(learner, mover, seed, mesh)
     outer_steps = make_outer_steps(
         feed.draw,
         meta_loss,
@@ -128,16 +134,14 @@ def train(
         seed=seed,
         num_steps=config.outer_steps,
         accumulate=config.accumulate,
+        shardings=(shardings, everywhere(mesh)),
     )
-    state, best = _begin(learner, mover, seed)
     if isinstance(optimizer, LazyTables):
         loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
         first = (source, jax.tree.map(lambda leaf: leaf[0], feed.read(0, 1))) if feed.read else source
         check_localizes(optimizer, loss, state.meta_params, jax.jit(feed.draw)(first, jax.random.key(seed)))
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
-    everywhere = NamedSharding(mesh, PartitionSpec())  # as the steps return it: else the second call compiles again
-    state, source = jax.device_put((state, source), everywhere)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
 
     def run(state: TrainState, source: TaskSource, count: int, step: int) -> tuple[TrainState, StepInfo]:
@@ -147,7 +151,8 @@ def train(
         observe(run, state, source)
     last = config.outer_steps if stop_at is None else stop_at
     label = "training" if stop_at is None else "training on all"
-    with _stop_on_interrupt() as interrupted, TrainingProgress(last, show_progress, label) as progress:
+    shown = show_progress and is_writer()
+    with _stop_on_interrupt() as interrupted, TrainingProgress(last, shown, label) as progress:
         while (step := int(state.step)) < last and not _exhausted(step, best, config):
             count = min(config.validate_every, last - step)
             started = time.perf_counter()
@@ -155,7 +160,7 @@ def train(
             seconds = time.perf_counter() - started
             _check_finite(info.finite, step, folder)
             line = _line(int(state.step), info, tasks_per_step * count / seconds)
-            value = validate(state.meta_params) if validate else -float(state.step)
+            value = _value(validate, state)
             if value < best.value:
                 best = Best(np.asarray(state.step), np.asarray(value), jax.tree.map(jnp.copy, state.meta_params))
             if validate:
@@ -163,18 +168,32 @@ def train(
             log.write(line)
             checkpoints.save(int(state.step), (state, best))
             progress.update(line)
-            if interrupted():
+            if any_process(interrupted()):
                 checkpoints.close()
                 raise KeyboardInterrupt
     checkpoints.close()
-    return best
+    return best._replace(meta_params=whole(best.meta_params))
 
 
-def _begin(learner: Learner, mover: Mover, seed: int) -> tuple[TrainState, Best]:
+def _begin(learner: Learner, mover: Mover, seed: int, mesh: Mesh) -> tuple[TrainState, Best, PyTree]:
+    """Return the first state, the first best, and the state's shardings; no table is ever whole on one device."""
+
+    def first(key: jax.Array) -> TrainState:
+        meta_params = learner.init(key)
+        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
     init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
-    meta_params = jax.jit(learner.init)(init_key)
-    best = Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, meta_params))
-    return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params)), best
+    shardings = state_shardings(mesh, jax.eval_shape(first, init_key))
+    state = jax.jit(first, out_shardings=shardings)(init_key)
+    return state, Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, state.meta_params)), shardings
+
+
+def _value(validate: Validate | None, state: TrainState) -> float:
+    """Let the writer validate, and tell the others."""
+    if validate is None:
+        return -float(state.step)
+    meta_params = whole(state.meta_params)
+    return by_writer(lambda: validate(meta_params))
 
 
 def _restore(
@@ -182,7 +201,7 @@ def _restore(
 ) -> tuple[TrainState, Best, RunLog]:
     found = checkpoints.restore((state, best))
     if found is None:
-        return state, best, RunLog(folder)
+        return state, best, RunLog(folder, writes=is_writer())
     if not resume:
         raise StorageError(
             f"{folder} holds a run already (step {found[0]}). "
@@ -190,7 +209,7 @@ def _restore(
         )
     step, (state, best) = found
     checkpoints.discard_after(step)
-    return TrainState(*state), Best(*best), RunLog(folder, keep_up_to=step)
+    return TrainState(*state), Best(*best), RunLog(folder, keep_up_to=step, writes=is_writer())
 
 
 def _exhausted(step: int, best: Best, config: TrainingConfig) -> bool:
@@ -221,7 +240,7 @@ def _line(step: int, info: Any, tasks_per_second: float) -> dict[str, float]:
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag, so that the step under way ends and a checkpoint is written."""
+    """Turn the first Ctrl-C, or a scheduler's SIGTERM, into a flag: the steps under way end and are saved."""
     caught: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
@@ -230,12 +249,14 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         caught.append(number)
 
+    numbers = (signal.SIGINT, signal.SIGTERM)
     try:
-        previous = signal.signal(signal.SIGINT, handler)
+        previous = [signal.signal(number, handler) for number in numbers]
     except ValueError:  # not the main thread: whoever runs it handles interrupts
         yield lambda: False
         return
     try:
         yield lambda: bool(caught)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handled in zip(numbers, previous, strict=True):
+            signal.signal(number, handled)

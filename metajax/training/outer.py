@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 
 from metajax.tasks.episodes import Bucket
+from metajax.training.mesh import over_tasks
 from metajax.training.mover import Mover
 from metajax.types import Key, Learner, Metrics, PyTree, Task
 
@@ -32,34 +34,24 @@ class StepInfo(NamedTuple):
     metrics: Metrics
 
 
-def task_mesh(num_devices: int | None = None) -> Mesh:
-    """Return a mesh with the axis "tasks" over the first `num_devices` devices (all by default)."""
-    devices = jax.devices()[:num_devices]
-    return jax.make_mesh((len(devices),), ("tasks",), devices=devices, axis_types=(AxisType.Auto,))
-
-
-def over_tasks(function: Callable, chunk: int | None) -> Callable:
-    """Map over the leading tasks axis at once, or `chunk` tasks at a time, which needs less memory."""
-    if chunk is None:
-        return jax.vmap(function)
-    return lambda *batches: jax.lax.map(lambda one: function(*one), batches, batch_size=chunk)
-
-
 def make_meta_loss(
-    learner: Learner, buckets: Sequence[Bucket], chunk: int | None
+    learner: Learner, buckets: Sequence[Bucket], chunk: int | None, mesh: Mesh | None = None
 ) -> Callable[[PyTree, list[tuple[Task, Key]], jax.Array], tuple[jax.Array, Metrics]]:
     """Return (meta_params, batch, progress) -> an unbiased estimate of the mean loss over training users, and metrics.
 
-    Each bucket's tasks are averaged and weighted by the bucket's share of users.
+    Each bucket's tasks are averaged and weighted by the bucket's share of users; what pads them does not count. Chunks
+    are of the tasks of one shard of `mesh`.
     """
-    weights = [bucket.weight for bucket in buckets]
+    sizes = [(bucket.tasks, bucket.weight) for bucket in buckets]
 
     def meta_loss(meta_params: PyTree, batch: list[tuple[Task, Key]], progress: jax.Array) -> tuple[jax.Array, Metrics]:
-        one_task = over_tasks(lambda task, key: learner.loss(meta_params, task, key, progress), chunk)
-        shares = [
-            jax.tree.map(lambda values, weight=weight: weight * jnp.mean(values), one_task(tasks, keys))
-            for weight, (tasks, keys) in zip(weights, batch, strict=True)
-        ]
+        one_task = over_tasks(lambda task, key: learner.loss(meta_params, task, key, progress), chunk, mesh)
+
+        def share(num_tasks: int, weight: float, tasks: Task, keys: Key) -> tuple[jax.Array, Metrics]:
+            real = np.arange(len(keys)) < num_tasks
+            return jax.tree.map(lambda values: weight * jnp.mean(values, where=real), one_task(tasks, keys))
+
+        shares = [share(*size, *part) for size, part in zip(sizes, batch, strict=True)]
         return jax.tree.map(lambda *values: sum(values), *shares)
 
     return meta_loss
@@ -73,6 +65,7 @@ def make_outer_steps(
     seed: int,
     num_steps: int,
     accumulate: int = 1,
+    shardings: Any = None,
 ) -> Callable[..., tuple[TrainState, StepInfo]]:
     """Compile (state, source, count, rows) -> `count` outer steps in one scan; the state's buffers are donated.
 
@@ -86,6 +79,7 @@ def make_outer_steps(
         seed: of the episodes.
         num_steps: of the whole run; progress = step / num_steps.
         accumulate: meta-batches whose gradients are averaged in one step.
+        shardings: of what is returned, the state and what the log wants; the compiler's choice by default.
     """
 
     def gradient(meta_params: PyTree, batches: PyTree, progress: jax.Array) -> tuple:
@@ -120,6 +114,6 @@ def make_outer_steps(
 
         return jax.lax.scan(body, state, rows, length=count)
 
-    compiled = jax.jit(outer_steps, static_argnames="count", donate_argnames="state")
+    compiled = jax.jit(outer_steps, static_argnames="count", donate_argnames="state", out_shardings=shardings)
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
     return lambda state, source, count, rows=None: compiled(state, source, seed_key, rows, count=count)

@@ -12,14 +12,19 @@ NAME = "metrics.jsonl"
 class RunLog:
     """Append-only log of a run. A line is {"step": ..., name: number, ...}."""
 
-    def __init__(self, folder: Path, *, keep_up_to: int | None = None) -> None:
-        """Open the log in `folder`; keep lines up to a step (all of them dropped if None)."""
+    def __init__(self, folder: Path, *, keep_up_to: int | None = None, writes: bool = True) -> None:
+        """Open the log in `folder`; keep lines up to a step (all of them dropped if None), or write nothing at all."""
         self.path = folder / NAME
+        self._writes = writes
+        if not writes:
+            return
         kept = [] if keep_up_to is None else [line for line in read_log(folder) if line["step"] <= keep_up_to]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line and flush it."""
+        if not self._writes:
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 

@@ -13,7 +13,7 @@ jax.config.update("jax_enable_x64", True)
 from jax.sharding import NamedSharding, PartitionSpec
 from learners.table import LEARNERS
 from learners.worlds import random_tasks
-from metajax.training.outer import task_mesh
+from metajax.training.mesh import make_mesh
 
 assert len(jax.devices()) == 8
 tasks = random_tasks(jax.random.key(1), 8)
@@ -29,7 +29,7 @@ for name, make in LEARNERS.items():
     gradient = jax.jit(jax.value_and_grad(mean))
     results = []
     for devices in (1, 8):
-        mesh = task_mesh(devices)
+        mesh = make_mesh(f"tasks={devices}")
         placed = jax.device_put((tasks, keys), NamedSharding(mesh, PartitionSpec("tasks")))
         everywhere = jax.device_put(meta_params, NamedSharding(mesh, PartitionSpec()))
         results.append(jax.device_get(gradient(everywhere, *placed)))

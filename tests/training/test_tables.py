@@ -17,14 +17,15 @@ from metajax.models import item_width, matrix_factorization, two_tower
 from metajax.tasks import EpisodeConfig, catalogue, make_buckets
 from metajax.training.feed import TaskSource, make_draw
 from metajax.training.loop import TrainingConfig, train
+from metajax.training.mesh import make_mesh
 from metajax.training.mover import make_mover
-from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps
 from metajax.training.run_log import read_log
 from metajax.training.tables import LazyTables, find_tables, lazy_adam, leaf_at, localize, move_rows, rowwise_adagrad
 
 COLUMNS = (Column("id", "item", "category", 31), Column("tags", "item", "bag", 9), Column("age", "user", "category", 4))
 EPISODES = EpisodeConfig(query_rows=3, max_support=5, buckets=())
-MESH = task_mesh(1)
+MESH = make_mesh()
 
 
 def make_learner(name):
@@ -167,7 +168,7 @@ def test_training_by_rows_learns_and_a_learner_that_reads_other_rows_is_refused(
         histories=source.histories,
         catalogue=source.catalogue,
         episodes=EPISODES,
-        config=TrainingConfig(outer_steps=40, tasks_per_step=2, validate_every=20, devices=1),
+        config=TrainingConfig(outer_steps=40, tasks_per_step=2, validate_every=20),
         validate=None,
         show_progress=False,
     )
