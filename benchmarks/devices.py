@@ -10,7 +10,9 @@ from benchmarks import ours
 from benchmarks.clock import interleave
 from benchmarks.workload import load
 from metajax.tasks.episodes import make_buckets
-from metajax.training.outer import TaskSource, make_meta_loss, task_mesh
+from metajax.training.feed import TaskSource, make_draw
+from metajax.training.mesh import everywhere, make_mesh
+from metajax.training.outer import make_meta_loss
 
 TASKS = 32
 
@@ -20,15 +22,18 @@ def main() -> None:
     workload = load("melu", inner_steps=5)
     learner, episodes = workload.learner, workload.experiment.episodes
     meta_params = jax.jit(learner.init)(jax.random.key(0))
-    buckets = make_buckets(workload.histories, episodes, tasks_per_step=TASKS, multiple_of=2)
+    buckets = make_buckets(workload.histories, episodes, tasks_per_step=TASKS)
     calls = {}
     for name, count in {"one": 1, "two": 2}.items():
-        mesh = task_mesh(count)
-        meta_loss = make_meta_loss(learner, episodes, mesh, buckets, None)
-        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        mesh = make_mesh(f"tasks={count}")
+        draw, meta_loss = make_draw(episodes, mesh, buckets), make_meta_loss(learner, buckets, None, mesh)
+
+        def drawn_loss(meta_params, source, key, progress, draw=draw, meta_loss=meta_loss):
+            return meta_loss(meta_params, draw(source, key), progress)
+
         source = TaskSource(workload.histories, workload.catalogue, buckets)
-        arguments = jax.device_put((meta_params, source, jax.random.key(0), jnp.zeros(())), everywhere)
-        calls[name] = ours.waiting(jax.jit(jax.value_and_grad(meta_loss, has_aux=True)), *arguments)
+        arguments = jax.device_put((meta_params, source, jax.random.key(0), jnp.zeros(())), everywhere(mesh))
+        calls[name] = ours.waiting(jax.jit(jax.value_and_grad(drawn_loss, has_aux=True)), *arguments)
     timings = interleave(calls, int(sys.argv[1]))
     print(json.dumps({name: each.tolist() for name, each in timings.items()}))
 

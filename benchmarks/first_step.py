@@ -11,7 +11,10 @@ from benchmarks.workload import load
 from metajax.cli.compilation import use_compilation_cache
 from metajax.experiment import Adam
 from metajax.tasks.episodes import make_buckets
-from metajax.training.outer import TaskSource, TrainState, labelled, make_meta_loss, make_outer_steps, task_mesh
+from metajax.training.feed import TaskSource, make_draw
+from metajax.training.mesh import make_mesh
+from metajax.training.mover import make_mover
+from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps
 
 
 def main() -> None:
@@ -22,11 +25,11 @@ def main() -> None:
     learner, episodes = workload.learner, workload.experiment.episodes
     buckets = make_buckets(workload.histories, episodes, tasks_per_step=32)
     started = time.perf_counter()
-    optimizer = labelled(Adam().build(1000), learner)
+    mover = make_mover(Adam().build(1000), learner)
     meta_params = jax.jit(learner.init)(jax.random.key(0))
-    state = TrainState(jnp.zeros((), jnp.int32), meta_params, optimizer.init(meta_params))
-    meta_loss = make_meta_loss(learner, episodes, task_mesh(1), buckets, None)
-    steps = make_outer_steps(meta_loss, optimizer, seed=0, num_steps=1000)
+    state = TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+    draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
+    steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000)
     jax.block_until_ready(steps(state, TaskSource(workload.histories, workload.catalogue, buckets), 1))
     print(json.dumps({"seconds": time.perf_counter() - started}))
 
