@@ -15,7 +15,7 @@ from metajax.ranking.exact import GROUP, top_k
 
 
 def given_scores(meta_params, state, representations):
-    return state + representations
+    return state * representations
 
 
 def sorted_in_numpy(scores, excluded, allowed, k):
@@ -39,7 +39,7 @@ def test_the_ranking_is_a_sort(choice, seed):
     scores = rng.choice([-np.inf, -1.0, -0.0, 0.0, 1.0, 2.0, np.inf, np.nan], 33)
     excluded = np.where(rng.random(6) < 0.5, -1, rng.integers(0, 33, 6)).astype(np.int32)
     allowed = rng.random(33) < 0.8
-    found = RANKERS[choice]({}, jnp.zeros(()), jnp.asarray(scores), jnp.asarray(excluded), jnp.asarray(allowed))
+    found = RANKERS[choice]({}, jnp.ones(()), jnp.asarray(scores), jnp.asarray(excluded), jnp.asarray(allowed))
     positions, expected = sorted_in_numpy(scores, excluded, allowed, k)
     assert found.positions.tolist() == positions
     assert found.scores.tolist() == expected
@@ -50,10 +50,10 @@ def test_groups_change_nothing(block):
     """Many ties, and items that are no multiple of a group or block."""
     num_items = 9 * GROUP + 5
     scores = np.random.default_rng(0).integers(0, 400, num_items).astype(float)
-    scores[-1] = 400.0
+    scores[[GROUP + 9, -1]] = 400.0  # the first of them is in both blocks
     excluded = np.array([-1, 3, 7 * GROUP], np.int32)
     found = jax.jit(ranker(given_scores, k=2, block=block))(
-        {}, jnp.zeros(()), jnp.asarray(scores), jnp.asarray(excluded)
+        {}, jnp.ones(()), jnp.asarray(scores), jnp.asarray(excluded)
     )
     positions, _ = sorted_in_numpy(scores, excluded, np.ones(num_items, bool), 2)
     assert found.positions.tolist() == positions
@@ -66,6 +66,13 @@ def test_top_k_by_groups_is_a_stable_sort(seed):
     expected = np.argsort(-scores, kind="stable")[:4]
     np.testing.assert_array_equal(positions, expected)
     np.testing.assert_array_equal(found, scores[expected])
+
+
+def test_of_equal_scores_the_lower_position_is_first_though_its_group_is_not():
+    scores = np.zeros(20 * GROUP)
+    scores[[GROUP, 5 * GROUP, 5 * GROUP + 1]] = 8.0, 9.0, 8.0
+    _, positions = jax.jit(top_k, static_argnums=1)(jnp.asarray(scores), 3)
+    assert positions.tolist() == [5 * GROUP, GROUP, 5 * GROUP + 1]
 
 
 def world():
