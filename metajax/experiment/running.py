@@ -21,13 +21,17 @@ from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.tuned import TUNING
+from metajax.training.autotune import choose_task_chunk
 from metajax.training.distributed import any_process, by_writer, is_writer
 from metajax.training.loop import Best, Observe, Validate, train
+from metajax.training.mesh import make_mesh
 from metajax.training.profiling import tracer
 
 CONFIG = "config.json"
 REFIT = "refit"
 PROFILE = "profile"
+AUTO, WORTH_TRYING = "auto", 1000
+"""Runs of so many steps try how many tasks to map at once."""
 STUDY = "tune"
 """In a run's folder: the study of `metajax tune`, which is no part of the run."""
 
@@ -62,7 +66,9 @@ def train_experiment(
     """
     by_writer(lambda: _prepare(folder, experiment, tuning=tuning, resume=resume, overwrite=overwrite))
     _check_shared(folder)
-    selection = assemble(experiment)
+    selection = _with_task_chunk(assemble(_as_begun(folder, experiment)), folder)
+    experiment = selection.experiment
+    by_writer(lambda: files.write_json(folder / CONFIG, encode(experiment)))
     final = assemble(experiment, final=True) if refits(selection) else None
     if is_writer() and not selection.interactions.quarantine.rows.is_empty():
         selection.interactions.quarantine.write(folder / "quarantine.csv")
@@ -221,15 +227,43 @@ def _delete_run(folder: Path) -> None:
 def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
     """Write the resolved configuration, or check that it is the one that is there."""
     path = folder / CONFIG
-    config = encode(experiment)
     if path.is_file():
         if not resume:
             raise StorageError(
                 f"{folder} holds a run already. Continue it with --resume, start over with --overwrite, "
                 "or give the run another --name."
             )
-        _refuse_other_choices(files.read_json(path), config, folder)
-    files.write_json(path, config)
+        experiment = _as_begun(folder, experiment)
+        _refuse_other_choices(files.read_json(path), encode(experiment), folder)
+    files.write_json(path, encode(experiment))
+
+
+def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
+    """Take over what the folder's run chose by itself."""
+    if experiment.training.task_chunk != AUTO:
+        return experiment
+    chosen = files.read_json(folder / CONFIG).get("training", {}).get("task_chunk", AUTO)
+    return replace(experiment, training=replace(experiment.training, task_chunk=chosen))
+
+
+def _with_task_chunk(assembly: Assembly, folder: Path) -> Assembly:
+    """Replace "auto" by a choice, and keep what it was chosen by; several processes try nothing."""
+    experiment = assembly.experiment
+    if experiment.training.task_chunk != AUTO:
+        return assembly
+    task_chunk = None
+    if experiment.training.outer_steps >= WORTH_TRYING and jax.process_count() == 1:
+        task_chunk, milliseconds = choose_task_chunk(
+            assembly.parts.learner,
+            histories=assembly.histories,
+            catalogue=assembly.catalogue,
+            episodes=experiment.episodes,
+            tasks_per_step=experiment.training.tasks_per_step,
+            mesh=make_mesh(experiment.training.mesh),
+        )
+        files.write_json(folder / "task_chunk.json", {"task_chunk": task_chunk, "milliseconds": dict(milliseconds)})
+    training = replace(experiment.training, task_chunk=task_chunk)
+    return replace(assembly, experiment=replace(experiment, training=training))
 
 
 def _refuse_other_choices(before: dict, now: dict, folder: Path) -> None:

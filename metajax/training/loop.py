@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
 from metajax.tasks.episodes import EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
+from metajax.training.compilations import compilations
 from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
 from metajax.training.feed import TaskSource, make_feed
 from metajax.training.mesh import everywhere, make_mesh, parse_mesh, state_shardings
@@ -48,8 +49,9 @@ class TrainingConfig:
     """Validations without a better value before training stops early; 0 never stops early."""
     refit: bool = True
     """After selection, train again on all training rows, those held out for it included, for as many steps."""
-    task_chunk: int | None = None
-    """Tasks that a device maps at once, to save memory; all of its tasks by default."""
+    task_chunk: int | Literal["auto"] | None = "auto"
+    """Tasks that a device maps at once: fewer need less memory, and may be faster. "auto" tries some before a run of
+    1,000 steps or more and writes the choice into the run's configuration; shorter runs, and None, map all at once."""
     mesh: str | None = None
     """Devices by axis, such as tasks=4,model=2: shards of a step's tasks, and of large embedding tables; by default all
     devices share the tasks."""
@@ -125,7 +127,8 @@ def train(
         )
     source, buckets = place(feed.source, everywhere(mesh)), feed.source.buckets
     mover = make_mover(optimizer, learner)
-    meta_loss = make_meta_loss(learner, buckets, config.task_chunk, mesh)
+    task_chunk = None if config.task_chunk == "auto" else config.task_chunk
+    meta_loss = make_meta_loss(learner, buckets, task_chunk, mesh)
     state, best, shardings = _begin(learner, mover, seed, mesh)
     outer_steps = make_outer_steps(
         feed.draw,
@@ -155,7 +158,7 @@ def train(
     with _stop_on_interrupt() as interrupted, TrainingProgress(last, shown, label) as progress:
         while (step := int(state.step)) < last and not _exhausted(step, best, config):
             count = min(config.validate_every, last - step)
-            started = time.perf_counter()
+            started, compiled = time.perf_counter(), compilations()
             state, info = jax.block_until_ready(run(state, source, count, step))
             seconds = time.perf_counter() - started
             _check_finite(info.finite, step, folder)
@@ -165,6 +168,7 @@ def train(
                 best = Best(np.asarray(state.step), np.asarray(value), jax.tree.map(jnp.copy, state.meta_params))
             if validate:
                 line["validation"] = value
+            line["compilations"] = compilations() - compiled
             log.write(line)
             checkpoints.save(int(state.step), (state, best))
             progress.update(line)

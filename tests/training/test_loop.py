@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("as_users_run")
 
 
 def without_time(folder):
-    return [{name: value for name, value in line.items() if name != "tasks_per_second"} for line in read_log(folder)]
+    of_the_process = ("tasks_per_second", "compilations")
+    return [{name: value for name, value in line.items() if name not in of_the_process} for line in read_log(folder)]
 
 
 def assert_same_run(one, other, folders):
@@ -44,6 +45,14 @@ def test_training_learns_and_keeps_the_best(tmp_path):
     values = [line["validation"] for line in lines]
     assert float(best.value) == min(values)
     assert int(best.step) == lines[int(np.argmin(values))]["step"]
+
+
+def test_nothing_compiles_after_the_first_period(tmp_path):
+    toy.run(tmp_path)
+    first, second, *rest = [line["compilations"] for line in read_log(tmp_path)]
+    assert first > 0
+    assert second <= first  # the first better value is copied here or before
+    assert not any(rest)
 
 
 def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
