@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.agreement import Values
 from benchmarks.clock import Call
 from metajax.learners.selection import path_of
+from metajax.training.compiling import compiler_options
 from metajax.types import Examples, Learner, PyTree, Task
 
 
@@ -27,8 +28,8 @@ def meta_loss(learner: Learner) -> Callable[[PyTree, Sequence[Task]], jax.Array]
 
 
 def outer_gradient(learner: Learner) -> Callable[[PyTree, Sequence[Task]], tuple[jax.Array, PyTree]]:
-    """Compile (meta_params, batches of tasks) -> loss and gradient by all meta-parameters."""
-    return jax.jit(jax.value_and_grad(meta_loss(learner)))
+    """Compile (meta_params, batches of tasks) -> loss and gradient by all meta-parameters, as training compiles."""
+    return jax.jit(jax.value_and_grad(meta_loss(learner)), compiler_options=compiler_options())
 
 
 def values(result: tuple[jax.Array, PyTree]) -> Values:

@@ -40,6 +40,8 @@ def prepare(steps: int, *, compile_peers: bool = False) -> Group:
         name: ours.waiting(function, meta_params, buckets),
         f"metajax, {_steps(steps)}, padded": ours.waiting(function, meta_params, [pad(buckets)]),
     }
+    plain = jax.jit(jax.value_and_grad(ours.meta_loss(learner)))
+    calls[f"metajax, {_steps(steps)}, bucketed, XLA's default options"] = ours.waiting(plain, meta_params, buckets)
     size = workload.experiment.learner.inner_step_size
     families: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}

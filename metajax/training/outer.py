@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from metajax.tasks.episodes import Bucket
+from metajax.training.compiling import compiler_options
 from metajax.training.mesh import over_tasks
 from metajax.training.mover import Mover
 from metajax.types import Key, Learner, Metrics, PyTree, Task
@@ -114,6 +115,12 @@ def make_outer_steps(
 
         return jax.lax.scan(body, state, rows, length=count)
 
-    compiled = jax.jit(outer_steps, static_argnames="count", donate_argnames="state", out_shardings=shardings)
+    compiled = jax.jit(
+        outer_steps,
+        static_argnames="count",
+        donate_argnames="state",
+        out_shardings=shardings,
+        compiler_options=compiler_options(),
+    )
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
     return lambda state, source, count, rows=None: compiled(state, source, seed_key, rows, count=count)
