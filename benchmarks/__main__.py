@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import machine, outer_rows, own_rows, person_rows
+from benchmarks import catalogue_rows, machine, outer_rows, own_rows, person_rows
 from benchmarks.clock import interleave
 from benchmarks.report import describe, document, write
 from benchmarks.rows import Group
@@ -24,6 +24,7 @@ def groups(rounds: int, *, quick: bool) -> dict[str, Callable[[], Group]]:
         "one-step": lambda: outer_rows.prepare(1, compile_peers=not quick),
         "five-steps": lambda: outer_rows.prepare(5, compile_peers=not quick),
         "person": person_rows.prepare,
+        "catalogue": catalogue_rows.prepare,
         "closed-form": own_rows.closed_form,
         "many-tasks": own_rows.many_tasks,
         "devices": lambda: own_rows.two_devices(rounds),

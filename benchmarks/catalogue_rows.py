@@ -1,0 +1,67 @@
+"""One person, from ratings to a list: MovieLens-1M's catalogue, and a million items by a linear form."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import ours
+from benchmarks.clock import Spread, spread
+from benchmarks.machine import COPY_BYTES
+from benchmarks.rows import Group, Row, Timings, fastest
+from benchmarks.workload import draw_tasks, load
+from metajax.ranking import adapt_to, linear_score, predicted_score, ranker
+from metajax.types import PyTree
+
+RATINGS, MANY = 20, 1_000_000
+SMALL, LARGE = "metajax, adapt to one person and rank the catalogue", "metajax, score 1,000,000 items by a linear form"
+MILLISECONDS, BANDWIDTH = 1.0, 50.0
+COPIES = ("peak: numpy copy", "peak: jax copy", "peak: torch copy")
+
+
+def prepare() -> Group:
+    """Compile the list of ten for one person with 20 ratings (MeLU), and ridge's scores of a million items."""
+    group = load("melu", inner_steps=1)
+    meta_params, learner = jax.jit(group.learner.init)(jax.random.key(0)), group.learner
+    task = jax.tree.map(lambda leaf: leaf[0], draw_tasks(group, 32)[-1])
+    represented = jax.jit(learner.represent)(meta_params, group.catalogue.items)
+    rated = jnp.arange(RATINGS, dtype=jnp.int32)
+    target = task.support.target[:RATINGS]
+    adapt, rank = jax.jit(adapt_to(learner)), jax.jit(ranker(predicted_score(learner), k=10, block=None))
+
+    def recommend() -> object:
+        state = adapt(meta_params, represented, task.user, rated, target)
+        return jax.block_until_ready(rank(meta_params, state, represented, rated))
+
+    call, num_bytes = _million()
+
+    def rows(timings: Timings) -> list[Row]:
+        one = spread(1e3 * timings[SMALL])
+        found = [
+            Row(f"adapt and rank {len(represented):,} items, one person", "ms", MILLISECONDS, one, SMALL, "", True)
+        ]
+        if (peak := fastest(timings, COPIES)) is not None:
+            share = 100 * (num_bytes / timings[LARGE]) / (COPY_BYTES / timings[peak])
+            value: Spread = spread(share)
+            title = "linear scores of 1,000,000 items, bytes a second of a copy's"
+            found.append(Row(title, "%", BANDWIDTH, value, LARGE, peak, fraction=value.median / 100))
+        return found
+
+    return Group({SMALL: recommend, LARGE: call}, rows, {}, {})
+
+
+def _million() -> tuple:
+    """Return the call that scores a million items for one person, and the bytes that it reads and writes."""
+    group = load("ridge")
+    learner, meta_params = group.learner, jax.jit(group.learner.init)(jax.random.key(0))
+    task = jax.tree.map(lambda leaf: leaf[0], draw_tasks(group, 32)[-1])
+    few = jax.jit(learner.represent)(meta_params, group.catalogue.items)
+    items = jnp.asarray(np.random.default_rng(0).standard_normal((MANY, few.shape[1]), np.float32))
+
+    def adapt(meta_params: PyTree) -> PyTree:
+        support = task.support._replace(items=learner.represent(meta_params, task.support.items))
+        return learner.adapt(meta_params, learner.begin(meta_params, task.user), support)
+
+    score = jax.jit(partial(linear_score(learner), meta_params))
+    return ours.waiting(score, jax.jit(adapt)(meta_params), items), items.nbytes + 4 * MANY
