@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import catalogue_rows, machine, outer_rows, own_rows, person_rows
+from benchmarks import catalogue_rows, machine, outer_rows, own_rows, person_rows, table_rows
 from benchmarks.clock import interleave
 from benchmarks.report import describe, document, write
 from benchmarks.rows import Group
@@ -27,6 +27,7 @@ def groups(rounds: int, *, quick: bool) -> dict[str, Callable[[], Group]]:
         "catalogue": catalogue_rows.prepare,
         "closed-form": own_rows.closed_form,
         "many-tasks": own_rows.many_tasks,
+        "many-items": table_rows.prepare,
         "devices": lambda: own_rows.two_devices(rounds),
         "second-process": lambda: own_rows.second_process(1 if quick else 3),
     }

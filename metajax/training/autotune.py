@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from metajax.tasks.catalogue import Catalogue, Histories
 from metajax.tasks.episodes import EpisodeConfig
+from metajax.training.compiling import compiler_options
 from metajax.training.feed import make_feed
 from metajax.training.outer import make_meta_loss
 from metajax.types import Learner
@@ -59,7 +60,9 @@ def choose_task_chunk(
     batch = jax.jit(feed.draw)(feed.source, key)
     most = max(bucket.tasks for bucket in buckets)
     calls = {
-        chunk: jax.jit(jax.grad(make_meta_loss(learner, buckets, chunk, mesh), has_aux=True))
+        chunk: jax.jit(
+            jax.grad(make_meta_loss(learner, buckets, chunk, mesh), has_aux=True), compiler_options=compiler_options()
+        )
         for chunk in CANDIDATES
         if chunk is None or chunk < most
     }
