@@ -50,8 +50,10 @@ def seed_folder(folder, runs):
 
 
 def logged(folder, runs):
+    """Return the log but for what differs between two runs of the same numbers."""
+    of_the_machine = ("tasks_per_second", "compilations")
     lines = read_log(seed_folder(folder, runs))
-    return [{name: value for name, value in line.items() if name != "tasks_per_second"} for line in lines]
+    return [{name: value for name, value in line.items() if name not in of_the_machine} for line in lines]
 
 
 def meta_params(folder, runs):
