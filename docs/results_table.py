@@ -114,7 +114,7 @@ def learner_rows(found: dict[Key, Reports]) -> str:
         }
         if values:
             rows.append((name, [number(values.get(column)) for column in columns]))
-    rows.sort(key=lambda row: row[1][0])
+    rows.sort(key=lambda row: row[1][0].replace("-", "") or "9")
     return "\n".join(
         [
             "| report | " + " | ".join(heads) + " |",
@@ -137,15 +137,26 @@ def sinusoids() -> str:
         "",
         "![fits before and after adapting](../experiments/sinusoid/fits.png)",
         "",
-        "| learner | support points | MSE | seeds | outer steps | commit |",
-        "|---|---|---|---|---|---|",
+        "| learner | support points | MSE | seeds | published | outer steps | commit |",
+        "|---|---|---|---|---|---|---|",
     ]
+    published = {one["method"]: one for one in _read_published() if one["data"] == "sinusoid"}
     for name, by_shots in json.loads(path.read_text(encoding="utf-8")).items():
         for shots, seeds in sorted(by_shots.items(), key=lambda one: -int(one[0])):
             each = [one["mse"] for one in seeds.values()]
             first = next(iter(seeds.values()))
             shown = " ".join(number(one) for one in each)
-            cells = (name, shots, number(sum(each) / len(each)), shown, f"{first['outer_steps']:,}", first["commit"])
+            others = published.get(name, {"values": {}})["values"].get(shots)
+            theirs = f"[{number(others['mse'])}]({published[name]['source']})" if others else ""
+            cells = (
+                name,
+                shots,
+                number(sum(each) / len(each)),
+                shown,
+                theirs,
+                f"{first['outer_steps']:,}",
+                first["commit"],
+            )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
@@ -186,9 +197,13 @@ def _published(key: Key, metrics: Iterable[str]) -> list[tuple[str, list[str], s
             [*(number(one["values"][scenario].get(name)) for name in metrics), ""],
             f"[published]({one['source']}): {one['differs']}",
         )
-        for one in json.loads((ROOT / "docs" / "published.json").read_text(encoding="utf-8"))
+        for one in _read_published()
         if (one["data"], one["protocol"]) == (data, protocol) and scenario in one["values"]
     ]
+
+
+def _read_published() -> list[dict]:
+    return json.loads((ROOT / "docs" / "published.json").read_text(encoding="utf-8"))
 
 
 def _tuning(report: Report) -> str:
