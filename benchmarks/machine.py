@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.clock import Call
 from benchmarks.ours import waiting
+from metajax.training.compiling import compiler_options
 
 GEMM = 1536
 """Rows and columns of the matrices whose product is the peak of arithmetic."""
@@ -48,10 +49,11 @@ def _unrolled() -> Iterator[None]:
 
 
 def arithmetic(function: Callable, *arguments: object) -> float:
-    """Return the floating-point operations of a compiled call, by XLA's cost analysis.
+    """Return the floating-point operations of a function compiled as training compiles, by XLA's cost analysis.
 
     XLA counts the body of a loop once, whatever it does, so that `jax.lax.scan` is unrolled for the counting.
     """
     with _unrolled():
-        analysis = jax.jit(lambda *args: function(*args)).lower(*arguments).compile().cost_analysis()
+        counted = jax.jit(lambda *args: function(*args), compiler_options=compiler_options())
+        analysis = counted.lower(*arguments).compile().cost_analysis()
     return float(analysis["flops"])

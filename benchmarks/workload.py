@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,17 +80,22 @@ def load(name: str, **choices: int) -> Workload:
         name: such as "melu".
         choices: of the learner, such as inner_steps=5.
     """
-    experiment = load_experiment(EXPERIMENTS / f"{name}.py")
+    experiment, columns, data, offset = _read(name)
     experiment = replace(experiment, learner=replace(experiment.learner, **choices))
-    if has_data():
-        made = assemble(experiment, final=True)
-        columns, data, offset = made.encoding.columns, (made.catalogue, made.histories), made.offset
-    else:
-        columns, data, offset = *synthetic(ids=bool(experiment.data.identity)), OFFSET
     loss = experiment.loss.build(LEVELS)
     model = experiment.model.build(columns, outputs=loss.num_outputs, offset=loss.link(offset))
     learner = experiment.learner.build(model, loss, columns)
     return Workload(experiment, columns, *data, learner, offset)
+
+
+@cache
+def _read(name: str) -> tuple[Experiment, Sequence[Column], tuple[Catalogue, Histories], float]:
+    """Return an experiment as its file has it, and its data."""
+    experiment = load_experiment(EXPERIMENTS / f"{name}.py")
+    if has_data():
+        made = assemble(experiment, final=True)
+        return experiment, made.encoding.columns, (made.catalogue, made.histories), made.offset
+    return experiment, *synthetic(ids=bool(experiment.data.identity)), OFFSET
 
 
 def synthetic(*, ids: bool) -> tuple[Sequence[Column], tuple[Catalogue, Histories]]:
