@@ -91,6 +91,7 @@ def small(monkeypatch, as_users_run):
     workload._read.cache_clear()
 
 
+@pytest.mark.slow
 def test_padding_changes_no_loss(small):
     made = workload.load("melu", inner_steps=1)
     buckets = workload.draw_tasks(made, 4)
@@ -102,6 +103,7 @@ def test_padding_changes_no_loss(small):
     assert mean(meta_params, [padded]) == pytest.approx(float(mean(meta_params, buckets)), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prepare", [lambda: outer_rows.prepare(1), person_rows.prepare])
 def test_without_torch_its_peers_are_skipped_with_a_reason(small, monkeypatch, prepare):
     monkeypatch.setitem(sys.modules, "torch", None)

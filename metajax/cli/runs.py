@@ -139,15 +139,15 @@ def compare_verb(arguments: Sequence[str]) -> None:
     """Compare evaluated runs."""
     import tyro
 
-    def compare(runs: tuple[Path, ...], /, *, pairs: bool = True, write: Path | None = None) -> None:
-        """Print the board of two or more evaluated runs, and their learners' differences from the first run's.
+    def compare(runs: tuple[Path, ...], /, *, pairs: bool = False, write: Path | None = None) -> None:
+        """Print the board of two or more evaluated runs; of two, their learners' differences too.
 
         The board holds every learner and baseline with its interval, and tests against the best baseline that are
         Holm-corrected over the board. Differences are paired over the users that all runs have.
 
         Args:
             runs: Folders of the runs; for the differences the first one's learner is the reference.
-            pairs: Print the differences from the first run too.
+            pairs: Print the differences from the first run too, of every metric and support size, as for two runs.
             write: Folder to write the board to, as report.json and report.html.
         """
         from rich.console import Console
@@ -160,10 +160,11 @@ def compare_verb(arguments: Sequence[str]) -> None:
         from metajax.evaluation.tables import render_table
 
         values = [read_per_user(run / "per_user.parquet") for run in runs]
-        pairwise = compare_runs(values)
         report = read_report(runs[0] / "report.json")
         summary = board(values, references=report.summary.reference_baseline)
-        tables = [*render_table(summary), *(render_comparison(pairwise, values[0].protocol) if pairs else [])]
+        tables = render_table(summary)
+        if pairs or len(runs) == 2:
+            tables += render_comparison(compare_runs(values), values[0].protocol)
         for table in tables:
             Console().print(table)
         if write:

@@ -14,6 +14,7 @@ from metajax.experiment.assembly import Assembly
 from metajax.experiment.running import train_seed
 from metajax.ranking import BLOCK, predicted_score, ranker
 from metajax.tasks.episodes import sample_tasks
+from metajax.training.compiling import compiler_options
 from metajax.training.feed import TaskSource
 from metajax.training.outer import TrainState
 from metajax.types import PyTree, Task
@@ -56,7 +57,7 @@ def compiled_memory(assembly: Assembly) -> list[PartMemory]:
     found: list[PartMemory] = []
 
     def observe(run: Callable, state: TrainState, source: TaskSource) -> None:
-        step = jax.jit(run, static_argnums=(2, 3), donate_argnums=0)
+        step = jax.jit(run, static_argnums=(2, 3), donate_argnums=0, compiler_options=compiler_options())
         found.append(_measure("outer step", step.lower(state, source, 1, int(state.step))))
         found.extend(_serving(assembly, state.meta_params, source))
 

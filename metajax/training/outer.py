@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from metajax.tasks.episodes import Bucket
@@ -123,4 +124,10 @@ def make_outer_steps(
         compiler_options=compiler_options(),
     )
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
-    return lambda state, source, count, rows=None: compiled(state, source, seed_key, rows, count=count)
+
+    def steps(state: TrainState, source: Source, count: int, rows: PyTree = None) -> tuple[TrainState, StepInfo]:
+        if isinstance(state.step, Tracer):  # within a caller's program, whose options count
+            return outer_steps(state, source, seed_key, rows, count)
+        return compiled(state, source, seed_key, rows, count=count)
+
+    return steps

@@ -31,6 +31,7 @@ def test_memory_is_told_by_part(ratings, capsys):
     assert " kB" in told
 
 
+@pytest.mark.slow
 def test_a_trace_of_the_outer_steps_is_kept_and_changes_nothing(ratings, tmp_path, capsys):
     few = ["--training.outer-steps", "4", "--training.validate-every", "4", "--training.no-refit"]
     for name in ("plain", "traced"):
