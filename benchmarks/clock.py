@@ -21,29 +21,33 @@ def interleave(calls: Mapping[str, Call], rounds: int, *, at_least: float = 0.02
     """Time every call once a round, each round beginning with another; return `[rounds]` seconds of each.
 
     Args:
-        calls: each waits for its own result. Called twice before any clock: to compile, and to be counted.
+        calls: each waits for its own result. Called once before any clock, to compile.
         rounds: how many.
         at_least: seconds that a measurement lasts: a shorter call is repeated, and the mean kept.
     """
-    repeats = {}
-    for name, call in calls.items():
+    for call in calls.values():
         call()
-        repeats[name] = max(1, round(at_least / seconds(call)))
     names = list(calls)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         first = number % len(names) if names else 0
         for name in names[first:] + names[:first]:
-            taken[name].append(seconds(calls[name], repeats[name]))
+            taken[name].append(seconds(calls[name], at_least))
     return {name: np.array(each) for name, each in taken.items()}
 
 
-def seconds(call: Call, repeats: int = 1) -> float:
-    """Return the mean seconds of a call."""
+def seconds(call: Call, at_least: float = 0.0) -> float:
+    """Return the mean seconds of a call, repeated until `at_least` seconds are over.
+
+    The number of repeats is not fixed beforehand: a call of a tenth of a millisecond that other work slows down a
+    hundredfold would then take minutes.
+    """
     started = time.perf_counter()
-    for _ in range(repeats):
+    repeats = 0
+    while (taken := time.perf_counter() - started) < at_least or not repeats:
         call()
-    return (time.perf_counter() - started) / repeats
+        repeats += 1
+    return taken / repeats
 
 
 def spread(values: np.ndarray) -> Spread:

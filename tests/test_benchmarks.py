@@ -10,7 +10,7 @@ import pytest
 from benchmarks import __main__ as benchmark
 from benchmarks import machine, outer_rows, own_rows, person_rows, report, workload
 from benchmarks.agreement import DisagreementError, Values, check
-from benchmarks.clock import Spread, interleave, ratio, spread
+from benchmarks.clock import Spread, interleave, ratio, seconds, spread
 from benchmarks.rows import Group, Row, against_fastest, fastest
 
 
@@ -18,8 +18,15 @@ def test_calls_take_turns():
     order = []
     calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
     timings = interleave(calls, 3, at_least=0.0)
-    assert "".join(order[6:]) == "abc" + "bca" + "cab"
+    assert "".join(order[3:]) == "abc" + "bca" + "cab"
     assert {name: each.shape for name, each in timings.items()} == dict.fromkeys("abc", (3,))
+
+
+def test_a_short_call_is_repeated():
+    calls = []
+    taken = seconds(lambda: calls.append(None), 0.005)
+    assert len(calls) > 10
+    assert taken * len(calls) >= 0.005
 
 
 def test_ratios_are_of_pairs():
