@@ -71,7 +71,7 @@ def implicit_solve(
             def times_hessian(vector: PyTree) -> PyTree:
                 return jax.jvp(lambda one: stationary(one, floating, fixed), (phi,), (vector,))[1]
 
-            v, _ = cg(times_hessian, cotangent, tol=0.0, maxiter=cg_steps)
+            v = _conjugate_gradients(times_hessian, cotangent, cg_steps)
             _, back = jax.vjp(lambda one: stationary(phi, one, fixed), floating)
             (of_rest,) = back(jax.tree.map(jnp.negative, v))
             return jax.tree.map(jnp.zeros_like, phi), of_rest, None
@@ -80,6 +80,19 @@ def implicit_solve(
         return of_floating(start, floating, fixed)
 
     return solve
+
+
+def _conjugate_gradients(times: Callable[[PyTree], PyTree], right: PyTree, steps: int) -> PyTree:
+    """Solve times(x) = right, where x goes as `right` does, and no further than to rounding.
+
+    Steps beyond that, as for a user without ratings, who is solved after one, divide by what underflows.
+    """
+    leaves = jax.tree.leaves(right)
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
+    unit = jnp.where(largest > 0, largest, jnp.ones_like(largest))
+    tolerance = float(jnp.finfo(leaves[0].dtype).eps)
+    x, _ = cg(times, jax.tree.map(lambda leaf: leaf / unit, right), tol=tolerance, maxiter=steps)
+    return jax.tree.map(lambda leaf: leaf * unit, x)
 
 
 def _parted(tree: PyTree) -> tuple[list, list, Callable[[list, list], PyTree]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metajax.learners import chain, envelope, gradient_learner, implicit, paths, proximal, sgd
+from metajax.learners.differentiation import implicit_solve
 from metajax.losses import squared_error
 from metajax.types import Examples, Model, Task
 
@@ -129,3 +130,21 @@ def test_the_envelope_is_lambda_times_the_way_back_and_the_partial_derivatives()
     assert relative(gradient["model"]["item"]["b"], exact["item"]["b"]) < 1e-8
     assert relative(gradient["model"]["head"]["w"], exact["head"]["w"]) < 1e-8
     np.testing.assert_allclose(gradient["rule"]["0"]["raw_strength"], by_raw, rtol=1e-8)
+
+
+@pytest.mark.usefixtures("as_users_run")
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e-15])
+def test_a_system_that_is_solved_early_stays_finite(scale):
+    """So it is for a user without ratings: further steps of conjugate gradients would divide by what underflows."""
+    weights = jax.random.normal(jax.random.key(0), (8, 40), jnp.float32)
+    curvature = jnp.tile(jnp.array([1e-3, 1e-2, 0.05, 0.1], jnp.float32), 10)
+
+    def objective(phi, rest):
+        return jnp.sum(rest[1] / 2 * (phi - rest[0]) ** 2)
+
+    def loss(start, weights):
+        solve = implicit_solve(lambda start, rest: rest[0], objective, 200)
+        return scale * jnp.sum(weights * solve(start, (start, curvature)))
+
+    gradients = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(jnp.ones(40, jnp.float32), weights)
+    np.testing.assert_allclose(gradients, scale * weights, rtol=1e-3)
