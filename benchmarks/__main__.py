@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     ready = {name: _prepared(name, chosen[name]) for name in dict.fromkeys(["one-step", *options.only])}
     calls = {**machine.peaks(), **{name: call for group in ready.values() for name, call in group.calls.items()}}
     print(f"timing {len(calls)} calls in turns, {rounds} rounds", file=sys.stderr)
-    timings = interleave(calls, rounds)
+    timings = interleave(calls, rounds, tell=lambda line: print(line, file=sys.stderr, flush=True))
     rows = [row for group in ready.values() for row in group.rows(timings)]
     made = document(rows, timings, list(ready.values()), rounds=rounds, load=load, source=data_source())
     print(describe(made))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 Call = Callable[[], object]
+REST = 0.02
 
 
 class Spread(NamedTuple):
@@ -17,22 +18,34 @@ class Spread(NamedTuple):
     high: float
 
 
-def interleave(calls: Mapping[str, Call], rounds: int, *, at_least: float = 0.02) -> dict[str, np.ndarray]:
-    """Time every call once a round, each round beginning with another; return `[rounds]` seconds of each.
+def interleave(
+    calls: Mapping[str, Call],
+    rounds: int,
+    *,
+    at_least: float = 0.02,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, np.ndarray]:
+    """Time every call once a round, in an order drawn anew; return `[rounds]` seconds of each.
+
+    Before each measurement there is a rest: threads of OpenMP, which torch uses, go on spinning after a call, and would
+    take a core from whatever is measured next.
 
     Args:
         calls: each waits for its own result. Called once before any clock, to compile.
         rounds: how many.
         at_least: seconds that a measurement lasts: a shorter call is repeated, and the mean kept.
+        tell: gets a line about every round.
     """
     for call in calls.values():
         call()
-    names = list(calls)
+    names, random = list(calls), np.random.default_rng(0)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
-        first = number % len(names) if names else 0
-        for name in names[first:] + names[:first]:
+        for name in random.permutation(names).tolist():
+            time.sleep(REST)
             taken[name].append(seconds(calls[name], at_least))
+        slowest = max(names, key=lambda name: taken[name][-1])
+        tell(f"round {number + 1} of {rounds}; slowest: {slowest}, {taken[slowest][-1]:.2f} s")
     return {name: np.array(each) for name, each in taken.items()}
 
 
