@@ -49,9 +49,9 @@ class TrainingConfig:
     """Validations without a better value before training stops early; 0 never stops early."""
     refit: bool = True
     """After selection, train again on all training rows, those held out for it included, for as many steps."""
-    task_chunk: int | Literal["auto"] | None = "auto"
-    """Tasks that a device maps at once: fewer need less memory, and may be faster. "auto" tries some before a run of
-    1,000 steps or more and writes the choice into the run's configuration; shorter runs, and None, map all at once."""
+    task_chunk: int | Literal["auto"] | None = None
+    """Tasks that a device maps at once: fewer need less memory, and may be faster; None maps all. "auto" tries some
+    before a run of 1,000 steps or more and writes the choice into the run's configuration."""
     mesh: str | None = None
     """Devices by axis, such as tasks=4,model=2: shards of a step's tasks, and of large embedding tables; by default all
     devices share the tasks."""

@@ -25,7 +25,7 @@ def experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "train_seed", stop)
     tiny.write_ratings(tmp_path / "ratings.csv")
     data = DataConfig(source=str(tmp_path / "ratings.csv"), user="person", item="thing", target="stars")
-    return Experiment(name="tiny", data=data, training=TrainingConfig(outer_steps=1000))
+    return Experiment(name="tiny", data=data, training=TrainingConfig(outer_steps=1000, task_chunk="auto"))
 
 
 def begin(experiment, folder, **options):
