@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.sparse.linalg import cg
+from jax.flatten_util import ravel_pytree
 
 from metajax.types import PyTree
 
@@ -83,16 +83,27 @@ def implicit_solve(
 
 
 def _conjugate_gradients(times: Callable[[PyTree], PyTree], right: PyTree, steps: int) -> PyTree:
-    """Solve times(x) = right, where x goes as `right` does, and no further than to rounding.
+    """Solve times(x) = right in some steps, no further than to rounding; x goes as `right` does.
 
-    Steps beyond that, as for a user without ratings, who is solved after one, divide by what underflows.
+    Steps beyond that, as for a user without ratings, who is solved after one, would divide by what underflows:
+    `jax.scipy.sparse.linalg.cg` does, and is NaN in float32 wherever the compiler flushes small numbers to zero.
     """
-    leaves = jax.tree.leaves(right)
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
-    unit = jnp.where(largest > 0, largest, jnp.ones_like(largest))
-    tolerance = float(jnp.finfo(leaves[0].dtype).eps)
-    x, _ = cg(times, jax.tree.map(lambda leaf: leaf / unit, right), tol=tolerance, maxiter=steps)
-    return jax.tree.map(lambda leaf: leaf * unit, x)
+    flat, unravel = ravel_pytree(right)
+    enough = jnp.vdot(flat, flat) * jnp.finfo(flat.dtype).eps ** 2
+
+    def step(carry: tuple, _: None) -> tuple[tuple, None]:
+        x, residual, direction, squared = carry
+        image = ravel_pytree(times(unravel(direction)))[0]
+        curvature = jnp.vdot(direction, image)
+        goes_on = (squared > enough) & (curvature != 0)
+        length = jnp.where(goes_on, squared / jnp.where(goes_on, curvature, 1), 0)
+        residual = residual - length * image
+        after = jnp.vdot(residual, residual)
+        turned = residual + jnp.where(goes_on, after / jnp.where(goes_on, squared, 1), 0) * direction
+        return (x + length * direction, residual, turned, after), None
+
+    begun = (jnp.zeros_like(flat), flat, flat, jnp.vdot(flat, flat))
+    return unravel(jax.lax.scan(step, begun, length=steps)[0][0])
 
 
 def _parted(tree: PyTree) -> tuple[list, list, Callable[[list, list], PyTree]]:
