@@ -97,11 +97,6 @@ def any_process(claim: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.uint8(claim))))
 
 
-def wait_for_all(name: str) -> None:
-    """Wait until every process is here; `name` must be the same in all of them."""
-    multihost_utils.sync_global_devices(name)
-
-
 def by_writer(action: Callable[[], float | None]) -> float:
     """Let the writer alone act, while the others wait.
 

@@ -23,7 +23,7 @@ from metajax.tasks.episodes import EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
 from metajax.training.compilations import compilations
 from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
-from metajax.training.feed import TaskSource, make_feed
+from metajax.training.feed import Feed, TaskSource, make_feed
 from metajax.training.mesh import everywhere, make_mesh, parse_mesh, state_shardings
 from metajax.training.mover import Mover, make_mover
 from metajax.training.outer import StepInfo, TrainState, make_meta_loss, make_outer_steps
@@ -120,11 +120,6 @@ def train(
     """
     mesh = make_mesh(config.mesh)
     feed = make_feed(histories, catalogue, episodes, mesh, tasks_per_step=config.tasks_per_step, seed=seed)
-    if feed.read and config.accumulate > 1:
-        raise ConfigError(
-            f"Rows from disk are read for one meta-batch a step, got {config.accumulate=}. "
-            "Raise tasks_per_step instead, and set task_chunk to save memory."
-        )
     source, buckets = place(feed.source, everywhere(mesh)), feed.source.buckets
     mover = make_mover(optimizer, learner)
     task_chunk = None if config.task_chunk == "auto" else config.task_chunk
@@ -139,10 +134,7 @@ def train(
         accumulate=config.accumulate,
         shardings=(shardings, everywhere(mesh)),
     )
-    if isinstance(optimizer, LazyTables):
-        loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
-        first = (source, jax.tree.map(lambda leaf: leaf[0], feed.read(0, 1))) if feed.read else source
-        check_localizes(optimizer, loss, state.meta_params, jax.jit(feed.draw)(first, jax.random.key(seed)))
+    _check_choices(config, optimizer, feed, source, meta_loss, state.meta_params)
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
@@ -177,6 +169,26 @@ def train(
                 raise KeyboardInterrupt
     checkpoints.close()
     return best._replace(meta_params=whole(best.meta_params))
+
+
+def _check_choices(
+    config: TrainingConfig,
+    optimizer: optax.GradientTransformation | LazyTables,
+    feed: Feed,
+    source: TaskSource,
+    meta_loss: Callable,
+    meta_params: PyTree,
+) -> None:
+    """Refuse what the feed cannot do, and tables by rows for a learner that reads more than its tasks' rows."""
+    if feed.read and config.accumulate > 1:
+        raise ConfigError(
+            f"Rows from disk are read for one meta-batch a step, got {config.accumulate=}. "
+            "Raise tasks_per_step instead, and set task_chunk to save memory."
+        )
+    if isinstance(optimizer, LazyTables):
+        loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
+        first = (source, jax.tree.map(lambda leaf: leaf[0], feed.read(0, 1))) if feed.read else source
+        check_localizes(optimizer, loss, meta_params, jax.jit(feed.draw)(first, jax.random.key(0)))
 
 
 def _begin(learner: Learner, mover: Mover, seed: int, mesh: Mesh) -> tuple[TrainState, Best, PyTree]:
