@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 Call = Callable[[], object]
-REST = 0.02
 
 
 class Spread(NamedTuple):
@@ -27,9 +26,6 @@ def interleave(
 ) -> dict[str, np.ndarray]:
     """Time every call once a round, in an order drawn anew; return `[rounds]` seconds of each.
 
-    Before each measurement there is a rest: threads of OpenMP, which torch uses, go on spinning after a call, and would
-    take a core from whatever is measured next.
-
     Args:
         calls: each waits for its own result. Called once before any clock, to compile.
         rounds: how many.
@@ -42,7 +38,6 @@ def interleave(
     taken: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
         for name in random.permutation(names).tolist():
-            time.sleep(REST)
             taken[name].append(seconds(calls[name], at_least))
         slowest = max(names, key=lambda name: taken[name][-1])
         tell(f"round {number + 1} of {rounds}; slowest: {slowest}, {taken[slowest][-1]:.2f} s")
