@@ -33,7 +33,8 @@ class TuneOptions:
     trials: int = 20
     """Trials in all, those of a resumed study included. Give methods that you compare the same."""
     seconds: float | None = None
-    """A trial ends at its first validation after so many seconds, compilation included, with its best value so far."""
+    """A trial ends at its first validation after so many seconds of processor time, compilation included, with its best
+    value so far."""
     whole_trials: int = 5
     """Trials that run to their end before one that falls behind the median of the others is ended early."""
     resume: bool = False
@@ -74,7 +75,9 @@ def tune_verb(arguments: Sequence[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     if not options.quiet:
         limit = (
-            f"each until its first validation after {budget.seconds:g} seconds" if budget.seconds else "of any length"
+            f"each until its first validation after {budget.seconds:g} seconds of processor time"
+            if budget.seconds
+            else "of any length"
         )
         console.print(f"Tuning {experiment.name}: {budget.trials} trials in all, {limit}, seed {experiment.seeds[0]}.")
     with _progress(console, quiet=options.quiet) as (say, tell):

@@ -42,7 +42,8 @@ class Budget:
     trials: int = 20
     """Trials in all: done, pruned and failed."""
     seconds: float | None = None
-    """A trial ends at its first validation after so many seconds, compilation included, with its best value so far."""
+    """A trial ends at its first validation after so many seconds of processor time, compilation included, with its best
+    value so far; on a busy machine they are the same seconds."""
     whole_trials: int = 5
     """Trials that run to their end before one is pruned."""
 
@@ -62,7 +63,7 @@ class Trial(NamedTuple):
         number: counts from 0.
         state: "done", "pruned" or "failed".
         value: the validation value (lower is better), where the trial is done.
-        seconds: that it took.
+        seconds: of processor time that it took.
         overrides: dotted name -> value.
         reason: why it failed.
     """
@@ -209,7 +210,7 @@ def _run_trial(
     study: Any, assembly: Assembly, space: Mapping[str, Range], budget: Budget, progress: Callable[[str], None]
 ) -> Trial:
     optuna = import_optuna()
-    started = time.perf_counter()
+    started = time.process_time()
     trial = study.ask()
     overrides = {name: one.suggest(trial, name) for name, one in space.items()}
     trial.set_user_attr("overrides", {name: encode(one) for name, one in overrides.items()})
@@ -222,7 +223,7 @@ def _run_trial(
     except TrainingError as error:
         state = optuna.trial.TrialState.FAIL
         trial.set_user_attr("reason", str(error).split(". ")[0])  # the rest is about checkpoints, of which none stay
-    trial.set_user_attr("seconds", round(time.perf_counter() - started, 3))
+    trial.set_user_attr("seconds", round(time.process_time() - started, 3))
     study.tell(trial, value, state)
     return _finished(study)[-1]
 
@@ -249,7 +250,7 @@ def _value_of(assembly: Assembly, trial: Any, budget: Budget, started: float, pr
         step = min(len(values) * training.validate_every, training.outer_steps)
         progress(f"trial {trial.number}: step {step:,} of {training.outer_steps:,}, validation {value:.4f}")
         trial.report(value, step)
-        if budget.seconds and time.perf_counter() - started >= budget.seconds:
+        if budget.seconds and time.process_time() - started >= budget.seconds:
             raise _OutOfTime
         if step < training.outer_steps and trial.should_prune():
             raise optuna.TrialPruned

@@ -279,7 +279,10 @@ def test_the_next_commands_make_the_tuned_experiment(file, tmp_path, capsys):
     runs = ["--runs", str(tmp_path / "runs")]
     assert main(["tune", str(file), *runs, "--trials", "3", "--seconds", "60", "--learner.bias-penalty", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "Tuning tiny: 3 trials in all, each until its first validation after 60 seconds, seed 0." in shown
+    assert (
+        "Tuning tiny: 3 trials in all, each until its first validation after 60 seconds of processor time, seed 0."
+        in shown
+    )
     assert "trial 2 done" in shown
     assert "Best trials (3 done, 0 pruned, 0 failed" in shown
     best = tmp_path / "runs" / "tiny" / "tune" / "best.json"
