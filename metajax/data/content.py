@@ -130,7 +130,7 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
     Args:
         items: the item table; every column but "item" is read that holds texts, lists of texts, or numbers.
         train: training ratings: user, item, target.
-        most_items: how many are fitted to; time grows with its cube (3,000 items and ten views: ten seconds on two cores).
+        most_items: how many are fitted to; time grows with its cube (3,000 items: ten seconds on two cores).
 
     Returns:
         None where no column tells two items alike, or fewer than ten items are rated.
