@@ -40,7 +40,7 @@ def experiment() -> Experiment:
 
 def search_space() -> dict[str, Range]:
     return {
-        "optimizer.learning_rate": LogUniform(1e-3, 1e-2),
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
         "learner.rated_deviation": LogUniform(0.03, 0.3),
         "model.factors": Choice((8, 16, 24, 32)),
     }

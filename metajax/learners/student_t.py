@@ -34,9 +34,9 @@ import jax
 import jax.numpy as jnp
 
 from metajax.errors import ConfigError
-from metajax.learners.chain import chain_log_likelihood
 from metajax.learners.gaussian import check_likelihood
 from metajax.learners.linear_posterior import LinearPosterior, condition, relative_variance
+from metajax.learners.one_step_ahead import chain_log_likelihood
 from metajax.learners.ridge import linear_features
 from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
 from metajax.losses import Loss
