@@ -1,6 +1,6 @@
 """Features: as declared on raw tables, and as the encoded columns that a model sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from metajax.errors import DataError
@@ -46,9 +46,11 @@ class Column:
         of: "user" or "item".
         kind: "category", "bag", "number" or "vector".
         size: category and bag: how many ids there are, 0 included; number: 1; vector: its length.
+        rows: how many training ratings the encoding was fitted on, which priors are weighed against; 0 if unknown.
     """
 
     name: str
     of: Side
     kind: Kind
     size: int
+    rows: int = field(default=0, compare=False)

@@ -1,7 +1,7 @@
 """Encoding: raw features become ids, index bags and dense columns, by vocabularies fitted on training rows only."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from metajax.data.columns import Column, Feature, Kind, Side
+from metajax.data.content import ContentEstimate, fit_content
 from metajax.data.interactions import Interactions, check_kind
 from metajax.errors import DataError, StorageError
 
@@ -85,14 +86,24 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Encoding:
-    """All encoders of a data set."""
+    """All encoders of a data set.
+
+    Attributes:
+        encoders: one a feature.
+        content: the estimate of an item's mean rating that is a feature too, if there is one.
+        rows: how many training ratings it was fitted on; not saved, for it matters to training alone.
+    """
 
     encoders: tuple[Encoder, ...]
+    content: ContentEstimate | None = None
+    rows: int = field(default=0, compare=False)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """What a model sees of users and items."""
-        return tuple(encoder.column for encoder in self.encoders)
+        estimate = () if self.content is None else (self.content.column,)
+        columns = (*(encoder.column for encoder in self.encoders), *estimate)
+        return tuple(replace(column, rows=self.rows) for column in columns)
 
     def encode_users(self, users: pl.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table of users, by feature name; a column that is missing counts as unknown."""
@@ -100,7 +111,8 @@ class Encoding:
 
     def encode_items(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table of items, by feature name; a column that is missing counts as unknown."""
-        return self._encode(items, "item")
+        encoded = self._encode(items, "item")
+        return encoded if self.content is None else encoded | {self.content.column.name: self.content.encode(items)}
 
     def _encode(self, table: pl.DataFrame, side: Side) -> dict[str, np.ndarray]:
         encoded = {}
@@ -113,7 +125,8 @@ class Encoding:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return a document of plain JSON types."""
-        return [asdict(encoder) for encoder in self.encoders]
+        estimate = [] if self.content is None else [{"content": asdict(self.content)}]
+        return [*(asdict(encoder) for encoder in self.encoders), *estimate]
 
     @classmethod
     def from_json(cls, document: Any) -> "Encoding":
@@ -123,7 +136,9 @@ class Encoding:
             StorageError: if the document is not what `to_json` writes.
         """
         try:
-            return cls(tuple(_read_encoder(entry) for entry in document))
+            estimates = [ContentEstimate.from_json(entry["content"]) for entry in document if "content" in entry]
+            encoders = tuple(_read_encoder(entry) for entry in document if "content" not in entry)
+            return cls(encoders, estimates[0] if estimates else None)
         except (KeyError, TypeError, ValueError, DataError) as error:
             raise StorageError(f"The feature encoding is malformed ({error!r}). Export the run again.") from error
 
@@ -152,6 +167,7 @@ def fit_encoding(
     features: Sequence[str] | None = None,
     min_count: int = 1,
     max_bag: int = 16,
+    estimate_content: bool = False,
 ) -> Encoding:
     """Fit vocabularies and scales on the users and items that occur in training ratings.
 
@@ -162,6 +178,7 @@ def fit_encoding(
         features: names to keep, all declared by default.
         min_count: how many training users or items must show a value for it to enter the vocabulary.
         max_bag: most values of a bag that are kept, in the order given.
+        estimate_content: add what the whole item table says of an item's mean rating; see `metajax.data.content`.
 
     Raises:
         DataError: if a name in `features` was not declared, or a declared feature is called "id".
@@ -186,7 +203,8 @@ def fit_encoding(
     ]
     kept = [feature for feature in interactions.features if features is None or feature.name in features]
     fitted = [_fit(feature, seen[feature.of][feature.name], min_count, max_bag) for feature in kept]
-    return Encoding((*ids, *fitted))
+    content = fit_content(interactions.items, train) if estimate_content else None
+    return Encoding((*ids, *fitted), content, train.height)
 
 
 def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> Encoder:

@@ -36,6 +36,7 @@ from metajax.experiment.learners import Mwuf as Mwuf
 from metajax.experiment.learners import Prototypes as Prototypes
 from metajax.experiment.learners import Reptile as Reptile
 from metajax.experiment.learners import Ridge as Ridge
+from metajax.experiment.learners import StudentT as StudentT
 from metajax.experiment.learners import TaNP as TaNP
 from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy
 from metajax.experiment.losses import Ordinal as Ordinal

@@ -80,6 +80,7 @@ def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
         identity=experiment.data.identity,
         features=experiment.data.features,
         min_count=experiment.data.min_count,
+        estimate_content=experiment.data.estimate_content,
     )
     offset = float(rows["target"].mean())  # pyright: ignore[reportArgumentType]
     levels = tuple(float(level) for level in rows["target"].unique().sort())

@@ -37,6 +37,8 @@ class DataConfig:
     """Names of the features that the model sees; all that the data declare by default."""
     min_count: int = 3
     """How many training items or users must show a value of a feature before it gets a parameter."""
+    estimate_content: bool = False
+    """Add a feature: an item's mean rating as all columns of the item table, texts too, let it be estimated."""
     strict: bool = False
     """Make a rejected row an error instead of a line in the quarantine file."""
 

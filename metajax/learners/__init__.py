@@ -5,6 +5,7 @@ from metajax.learners.attentive_neural_process import attentive_neural_process a
 from metajax.learners.bayesian_linear import bayesian_linear as bayesian_linear
 from metajax.learners.cnp import CnpState as CnpState
 from metajax.learners.cnp import cnp as cnp
+from metajax.learners.ensemble import ensemble as ensemble
 from metajax.learners.flows import Flow as Flow
 from metajax.learners.flows import annealed as annealed
 from metajax.learners.flows import first_order as first_order
@@ -60,5 +61,7 @@ from metajax.learners.rules import weight_decay as weight_decay
 from metajax.learners.selection import all_but as all_but
 from metajax.learners.selection import everything as everything
 from metajax.learners.selection import paths as paths
+from metajax.learners.student_t import StudentState as StudentState
+from metajax.learners.student_t import student_t as student_t
 from metajax.learners.tanp import TanpState as TanpState
 from metajax.learners.tanp import tanp as tanp

@@ -206,7 +206,8 @@ def check_streaming_is_exact(ready: Ready) -> None:
     items = learner.represent(meta_params, task.support.items)
     state = learner.begin(meta_params, task.user)
     for row in range(8):
-        one = Examples(items[row : row + 1], task.support.target[row : row + 1], jnp.ones(1))
+        of_row = jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], items)
+        one = Examples(of_row, task.support.target[row : row + 1], jnp.ones(1))
         state = learner.adapt(meta_params, state, one)
     both = adapted(meta_params, task)
     pairs = zip(jax.tree.leaves(_comparable(state)), jax.tree.leaves(_comparable(both)), strict=True)
@@ -231,7 +232,7 @@ def _comparable(state):
     """Put the covariance in place of its square root, of which there are many."""
     is_posterior = lambda node: isinstance(node, LinearPosterior)  # noqa: E731
     return jax.tree.map(
-        lambda node: (node.weights, node.root @ node.root.T) if is_posterior(node) else node,
+        lambda node: (node.weights, node.root @ jnp.swapaxes(node.root, -1, -2)) if is_posterior(node) else node,
         state,
         is_leaf=is_posterior,
     )

@@ -1,6 +1,6 @@
 """The table of all learners: the conformance suite runs over it, so a new learner is tested by adding a line."""
 
-from learners.worlds import contextual_model, identified_model, linear_model
+from learners.worlds import contextual_model, identified_model, linear_model, says_of_rated
 
 from metajax.learners import (
     alfa,
@@ -10,6 +10,7 @@ from metajax.learners import (
     boil,
     cavia,
     cnp,
+    ensemble,
     gaussian_process,
     imaml,
     joint,
@@ -27,6 +28,7 @@ from metajax.learners import (
     prototypes,
     reptile,
     ridge,
+    student_t,
     tanp,
 )
 from metajax.losses import squared_error
@@ -59,6 +61,10 @@ LEARNERS = {
     "meta_curvature": lambda: meta_curvature(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "ridge": lambda: ridge(linear_model(), item_width=3),
     "bayesian_linear": lambda: bayesian_linear(linear_model(), item_width=3),
+    "student_t": lambda: student_t(
+        linear_model(), noise_model=linear_model(), item_width=3, rated=says_of_rated(), training_rows=100
+    ),
+    "ensemble": lambda: ensemble(student_t(linear_model(), noise_model=linear_model(), item_width=3), 2),
     "gaussian_process": lambda: gaussian_process(linear_model(), item_width=3, max_support=8),
     "gaussian_process_linear": lambda: gaussian_process(linear_model(), item_width=3, max_support=8, kernel="linear"),
     "prototypes": lambda: prototypes(linear_model(), squared_error(), item_width=3, relevant=3.0),
@@ -80,7 +86,7 @@ AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", *AMORTISED)]
 """Learners whose squared error on the support falls untrained; of prototypes only the ranking is promised."""
 EXACT_STREAM = [name for name, make in LEARNERS.items() if make().streaming == "exact"]
-ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp"]
-"""Learners whose outer loss adapts on the query's ratings too, by their paper."""
+ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp", "student_t", "ensemble"]
+"""Learners whose outer loss adapts on the query's ratings too: by their paper, or as a marginal likelihood."""
 SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf", "tanp"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

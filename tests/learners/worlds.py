@@ -28,6 +28,17 @@ def linear_model(width: int = 3, user_width: int = 2) -> Model:
     )
 
 
+def says_of_rated(width: int = 3, user_width: int = 2) -> Model:
+    """`linear_model` whose item vectors are one longer: what having rated an item says of [bias, weights]."""
+    bare = linear_model(width, user_width)
+
+    def init(key):
+        kernel = 0.5 * jax.random.normal(jax.random.fold_in(key, 1), (width, 1 + width))
+        return bare.init(key) | {"item": {"kernel": kernel}}
+
+    return bare._replace(init=init)
+
+
 def identified_model(width: int = 3, user_width: int = 2, num_ids: int = 4) -> Model:
     """`linear_model` whose user tower has a table of own ids too; a user without one is unknown, id 0."""
     bare = linear_model(width, user_width)

@@ -57,8 +57,9 @@ def read_1m(folder: Path, *, strict: bool = False) -> Interactions:
     """Read MovieLens-1M (`::` between fields, latin-1), and movies_extrainfos.dat (UTF-8) where it lies beside it.
 
     The release year is the title's. With the extra information, genres are its own (IMDb's, as MeLU uses them), and
-    MPAA rating, directors and actors are features too; the plot is kept as a plain column. The two movies that it
-    leaves out have the same titles as two that it holds, whose information they get.
+    MPAA rating, directors and actors are features too; writers, what they are credited for and the plot are kept as
+    plain columns. The two movies that it leaves out have the same titles as two that it holds, whose information they
+    get.
     """
     ratings = _split(folder / "ratings.dat", "::", ["user", "item", "target", "timestamp"])
     ratings = ratings.cast({"target": pl.Float64, "timestamp": pl.Int64})
@@ -93,13 +94,15 @@ def _extra_information(path: Path) -> pl.DataFrame:
         "poster",
     ]
     extra = _split(path, "::", names, encoding="utf-8").select(
-        "item", "mpaa", "extra_genres", "directors", "actors", "plot"
+        "item", "mpaa", "extra_genres", "directors", "writers", "actors", "plot"
     )
     twins = pl.DataFrame({"item": list(TWINS.values()), "twin": list(TWINS)})
     twins = extra.join(twins, on="item").drop("item").rename({"twin": "item"}).select(extra.columns)
     extra = pl.concat([extra, twins]).unique("item", keep="first")
+    credits = pl.col("writers").str.extract_all(r"\([^)]*\)").list.unique().alias("credits")  # such as "(novel)"
+    extra = extra.with_columns(credits, pl.col("writers").str.replace_all(r"\s*\([^)]*\)", ""))
     lists = (
-        pl.col("extra_genres", "directors", "actors")
+        pl.col("extra_genres", "directors", "writers", "actors")
         .str.split(", ")
         .list.filter(pl.element().is_in(["", "N/A"]).not_())
     )

@@ -4,6 +4,7 @@ from metajax.experiment.learners.closed_form import BayesianLinear as BayesianLi
 from metajax.experiment.learners.closed_form import GaussianProcess as GaussianProcess
 from metajax.experiment.learners.closed_form import Prototypes as Prototypes
 from metajax.experiment.learners.closed_form import Ridge as Ridge
+from metajax.experiment.learners.closed_form import StudentT as StudentT
 from metajax.experiment.learners.gradient import Anil as Anil
 from metajax.experiment.learners.gradient import Joint as Joint
 from metajax.experiment.learners.gradient import Maml as Maml

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from metajax import learners
+import jax
+
+from metajax import learners, models
 from metajax.data.columns import Column
+from metajax.learners.selection import path_of
 from metajax.losses import Loss
 from metajax.models import item_width
 from metajax.types import Learner, Model
@@ -47,6 +50,73 @@ class BayesianLinear:
             bias_variance=self.bias_variance,
             noise=self.noise,
         )
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """A Bayesian linear regression per user whose noise level is the user's own; maybe several, averaged.
+
+    On `MatrixFactorization`, item tables are beliefs, not points.
+    """
+
+    prior_variance: float = 0.1
+    """Of a weight of the item vector, in units of the noise variance."""
+    bias_variance: float = 0.25
+    """Of the user's bias at the start; learned."""
+    noise: float = 0.9
+    """Standard deviation of a rating at the start; learned."""
+    freedom: float = 10.0
+    """Degrees of freedom at the start: how alike users' noise levels are; learned."""
+    rated: bool = True
+    """Learn what it says of a user to have rated an item, however."""
+    rated_deviation: float = 0.09
+    """Of the prior of what that says."""
+    beliefs: bool = True
+    """Keep beliefs about item tables, where the model is matrix factorisation."""
+    priors: float = 1.0
+    """Weight of the priors of all parameters; 1 is Bayes, 0 is none."""
+    unseen: float = 0.2
+    """Share of the training tasks whose items lose their ids, to learn of items that nobody has rated."""
+    members: int = 1
+    """How many are averaged; training takes as many times as long."""
+
+    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
+        """Make the learner."""
+        width = item_width(model, columns)
+        ids = [column for column in columns if column.of == "item" and column.name == "id"]
+        rows = max(column.rows for column in columns)
+        learner = learners.student_t(
+            model,
+            loss,
+            noise_model=models.linear(columns, embedding_dim=1, embedding_scale=0.0),
+            item_width=width,
+            tables=_item_tables(model, columns, width - 1) if self.beliefs else None,
+            rated=models.matrix_factorization(ids, factors=width, factor_scale=0.0) if ids and self.rated else None,
+            training_rows=round(rows / self.priors) if self.priors else 0,
+            prior_variance=self.prior_variance,
+            bias_variance=self.bias_variance,
+            rated_deviation=self.rated_deviation,
+            noise=self.noise,
+            freedom=self.freedom,
+            unseen=self.unseen,
+        )
+        return learners.ensemble(learner, self.members) if self.members > 1 else learner
+
+
+def _item_tables(model: Model, columns: Sequence[Column], factors: int) -> Model | None:
+    """Return matrix factorisation on the item columns that have tables, if `model` has these tables too."""
+    tabled = [column for column in columns if column.of == "item" and column.kind in ("category", "bag")]
+    if not tabled or factors < 1:
+        return None
+    tables = models.matrix_factorization(tabled, factors=factors, factor_scale=0.0)
+    of_model, of_tables = (
+        {
+            (path_of(path), leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(jax.eval_shape(one.init, jax.random.key(0))["item"])
+        }
+        for one in (model, tables)
+    )
+    return tables if of_tables <= of_model else None
 
 
 @dataclass(frozen=True)

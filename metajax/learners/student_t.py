@@ -1,0 +1,258 @@
+"""A Bayesian linear regression per user on the item vectors, whose noise level is the user's own.
+
+rating = score(user, item) + w^T [1, item vector] + noise,   w ~ N(mu, s^2 P),   noise ~ N(0, s^2 n(user, item)),
+s^2 ~ inverse gamma(nu / 2, (nu - 2) s_0^2 / 2),             mu = (sum of g over the rated items) / sqrt(count + kappa)
+
+s^2: a user who is hard to predict is known to be. With beta = r^T S^-1 r / s_0^2 of the ratings so far, r their
+residuals and S their covariance over s^2, a prediction is Student-t with nu + n degrees of freedom; its mean is that of
+a Gaussian, its variance a Gaussian's times (nu - 2 + beta) / (nu - 2 + n).
+
+g: which items a user has rated says something too, before it is known how (SVD++). mu enters linearly, so the state
+keeps the posterior for mu = 0 and the sum of g, and both orders of adapting agree exactly.
+
+n: the exponential of a linear model of the features; an item that training has not seen has a factor more.
+
+P is diagonal and, but for the user's own bias, given: item vectors are learned, and their length does the same. With
+`tables` they are beliefs (see `uncertain_tables`), trained by sampling.
+
+The outer loss is the chain of one-step-ahead predictions over all rows of a task, support and query in their random
+order: every size of support is trained for at once, and without g the chain sums to the marginal likelihood. In a share
+of the tasks the items lose their ids, so that the shared model learns to predict what nobody has rated.
+
+References:
+    Shah, Wilson and Ghahramani, 2014, "Student-t processes as alternatives to Gaussian processes", eqs. 5 and 6.
+    https://arxiv.org/abs/1402.4306
+    Harrison et al., 2018, "Meta-learning priors for efficient online Bayesian regression" (ALPaCA).
+    https://arxiv.org/abs/1807.08912
+    Koren, 2008, "Factorization meets the neighborhood" (SVD++), eq. 15. https://doi.org/10.1145/1401890.1401944
+    Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems", section 4.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from metajax.errors import ConfigError
+from metajax.learners.chain import chain_log_likelihood
+from metajax.learners.gaussian import check_likelihood
+from metajax.learners.linear_posterior import LinearPosterior, condition, relative_variance
+from metajax.learners.ridge import linear_features
+from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
+from metajax.losses import Loss
+from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
+
+
+class ItemView(NamedTuple):
+    """Items as the learner sees them.
+
+    Attributes:
+        vectors: `[rows, d]` of the model.
+        noise_vectors: `[rows, ...]` of the noise model.
+        rated: `[rows, 1 + d]` g.
+        unseen: `[rows]` 1.0 where training has not seen the item.
+    """
+
+    vectors: jax.Array
+    noise_vectors: jax.Array
+    rated: jax.Array
+    unseen: jax.Array
+
+
+class StudentState(NamedTuple):
+    """One user.
+
+    Attributes:
+        user: vector of the model.
+        noise_user: vector of the noise model.
+        posterior: of w, as if mu were 0, over s^2.
+        surprise: beta, as if mu were 0.
+        rated: `[1 + d]` sum of g.
+        count: number of ratings.
+    """
+
+    user: PyTree
+    noise_user: PyTree
+    posterior: LinearPosterior
+    surprise: jax.Array
+    rated: jax.Array
+    count: jax.Array
+
+
+def student_t(
+    model: Model,
+    loss: Loss | None = None,
+    *,
+    noise_model: Model,
+    item_width: int,
+    tables: Model | None = None,
+    rated: Model | None = None,
+    training_rows: int = 0,
+    prior_variance: float = 0.1,
+    bias_variance: float = 0.25,
+    rated_deviation: float = 0.09,
+    noise: float = 0.9,
+    freedom: float = 10.0,
+    unseen: float = 0.2,
+) -> Learner:
+    """Build the learner.
+
+    Args:
+        model: its item vectors `[rows, d]` are the features, its score for mu = 0 is the prior mean.
+        loss: squared error, which the likelihood generalises; nothing else.
+        noise_model: its score is the logarithm of a row's noise variance in units of the user's.
+        item_width: d, the length of an item vector.
+        tables: a model whose item tower has tables of `model`'s and nothing else; beliefs are kept about them. None
+            for point estimates.
+        rated: its item vectors `[rows, 1 + d]` are g. None for mu = 0.
+        training_rows: number of ratings that the priors of all parameters are weighed against; 0 for no priors.
+        prior_variance: of a weight of the item vector, in units of the noise variance; positive.
+        bias_variance: of the constant, the user's own bias, at the start; positive.
+        rated_deviation: of the prior of g; positive.
+        noise: s_0 at the start, in units of the target; positive.
+        freedom: nu at the start; above 2.
+        unseen: share of the training tasks whose items lose their "id", in [0, 1); without such a column nothing is
+            lost.
+
+    Raises:
+        ConfigError: if a number is out of range, or the loss is another.
+    """
+    check_likelihood(loss)
+    positive = {"prior_variance": prior_variance, "bias_variance": bias_variance, "rated_deviation": rated_deviation}
+    for name, value in {**positive, "noise": noise}.items():
+        if not value > 0:
+            raise ConfigError(f"{name} of a Student-t regression must be positive, got {value}.")
+    if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0):
+        raise ConfigError(
+            "A Student-t regression wants freedom above 2, unseen in [0, 1) and training_rows of 0 or more, "
+            f"got {freedom=}, {unseen=}, {training_rows=}."
+        )
+
+    def init(key: Key) -> PyTree:
+        keys = jax.random.split(key, 4)
+        meta_params = {
+            "model": model.init(keys[0]),
+            "noise_model": noise_model.init(keys[1]),
+            "log_bias_variance": jnp.log(jnp.asarray(bias_variance, float)),
+            "log_noise": jnp.log(jnp.asarray(noise, float)),
+            "log_freedom": jnp.log(jnp.asarray(freedom - 2, float)),
+            "log_unseen_noise": jnp.zeros((), float),
+        }
+        if tables is not None:
+            meta_params["beliefs"] = start_beliefs(tables.init(keys[2])["item"], deviation=0.1, prior=0.3)
+        if rated is not None:
+            meta_params["rated"] = {"item": rated.init(keys[3])["item"], "log_kappa": jnp.log(jnp.asarray(3.0, float))}
+        return meta_params
+
+    def represent(meta_params: PyTree, items: PyTree) -> ItemView:
+        vectors = model.embed_item(meta_params["model"]["item"], items)
+        noise_vectors = noise_model.embed_item(meta_params["noise_model"]["item"], items)
+        is_unseen = items["id"] == 0 if "id" in items else jnp.zeros(vectors.shape[0], bool)
+        says = jnp.zeros((vectors.shape[0], 1 + item_width), vectors.dtype)
+        if rated is not None:
+            says = rated.embed_item(meta_params["rated"]["item"], items)
+        return ItemView(vectors, noise_vectors, says, is_unseen.astype(vectors.dtype))
+
+    def prior_variances(meta_params: PyTree) -> jax.Array:
+        own = jnp.exp(meta_params["log_bias_variance"])
+        return jnp.full(1 + item_width, prior_variance, own.dtype).at[0].set(own)
+
+    def begin(meta_params: PyTree, user: PyTree) -> StudentState:
+        root = jnp.sqrt(prior_variances(meta_params))
+        nothing = jnp.zeros((), root.dtype)
+        return StudentState(
+            user=model.embed_user(meta_params["model"]["user"], user),
+            noise_user=noise_model.embed_user(meta_params["noise_model"]["user"], user),
+            posterior=LinearPosterior(jnp.zeros_like(root), jnp.diag(root)),
+            surprise=nothing,
+            rated=jnp.zeros_like(root),
+            count=nothing,
+        )
+
+    def prior_mean(meta_params: PyTree, state: StudentState, items: ItemView) -> jax.Array:
+        return model.score(meta_params["model"]["head"], state.user, items.vectors)
+
+    def deviation(meta_params: PyTree, state: StudentState, items: ItemView) -> jax.Array:
+        """Return `[rows]` the noise's standard deviation over s."""
+        logs = noise_model.score(meta_params["noise_model"]["head"], state.noise_user, items.noise_vectors)
+        return jnp.exp(0.5 * (logs + meta_params["log_unseen_noise"] * items.unseen))
+
+    def standardise(meta_params: PyTree, state: StudentState, rows: Examples) -> tuple[jax.Array, jax.Array]:
+        """Return features `[rows, 1 + d]` and residuals `[rows]` over the deviation of the row's noise."""
+        each = deviation(meta_params, state, rows.items)
+        residual = jnp.where(rows.mask > 0, rows.target - prior_mean(meta_params, state, rows.items), 0)
+        return linear_features(rows.items.vectors) * (rows.mask / each)[:, None], residual / each
+
+    def adapt(meta_params: PyTree, state: StudentState, support: Examples) -> StudentState:
+        features, residual = standardise(meta_params, state, support)
+        posterior = condition(state.posterior, features, residual, support.mask)
+        before, after = (residual - features @ one.weights for one in (state.posterior, posterior))
+        moved = state._replace(
+            posterior=posterior,
+            # r^T S^-1 r: what S^-1 makes of the residuals is what the posterior leaves of them
+            surprise=state.surprise + before @ after * jnp.exp(-2 * meta_params["log_noise"]),
+            rated=state.rated + support.mask @ support.items.rated,
+            count=state.count + jnp.sum(support.mask),
+        )
+        anything = jnp.any(support.mask > 0)  # conditioning on nothing is exact only up to rounding: gate it
+        return jax.tree.map(lambda new, old: jnp.where(anything, new, old), moved, state)
+
+    def with_mean(meta_params: PyTree, state: StudentState) -> tuple[jax.Array, jax.Array]:
+        """Return weights and surprise for mu as it is: w + C P^-1 mu, and what mu takes from the residuals."""
+        if rated is None:
+            return state.posterior.weights, state.surprise
+        mu = state.rated * jax.lax.rsqrt(state.count + jnp.exp(meta_params["rated"]["log_kappa"]))
+        scaled = mu / prior_variances(meta_params)
+        moved = state.posterior.root @ (state.posterior.root.T @ scaled)
+        taken = scaled @ (mu - moved - 2 * state.posterior.weights)
+        return state.posterior.weights + moved, state.surprise + taken * jnp.exp(-2 * meta_params["log_noise"])
+
+    def predict(meta_params: PyTree, state: StudentState, representations: ItemView) -> Prediction:
+        features = linear_features(representations.vectors)
+        weights, surprise = with_mean(meta_params, state)
+        mean = prior_mean(meta_params, state, representations) + features @ weights
+        own = deviation(meta_params, state, representations) ** 2 + relative_variance(state.posterior, features)
+        free = jnp.exp(meta_params["log_freedom"])
+        level = (free + surprise) / (free + state.count)
+        return Prediction(mean, jnp.exp(2 * meta_params["log_noise"]) * level * own)
+
+    def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
+        del progress
+        unseen_key, table_key = jax.random.split(key)
+        rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
+        raw = rows.items
+        if unseen > 0 and "id" in raw:
+            raw = raw | {"id": jnp.where(jax.random.uniform(unseen_key) >= unseen, raw["id"], 0)}
+        items = represent(meta_params, raw)
+        if tables is not None:
+            drawn = draw_vectors(table_key, tables, meta_params["beliefs"], raw, items.vectors)
+            items = items._replace(vectors=drawn)
+        rows = rows._replace(items=items)
+        state = begin(meta_params, task.user)
+        features, residual = standardise(meta_params, state, rows)
+        residual = residual[:, None]
+        if rated is not None:  # a column per row: the residuals as they are for mu before that row
+            says, count = rows.mask[:, None] * items.rated, jnp.cumsum(rows.mask) - rows.mask
+            mus = (jnp.cumsum(says, axis=0) - says) * jax.lax.rsqrt(count + jnp.exp(meta_params["rated"]["log_kappa"]))[
+                :, None
+            ]
+            residual = residual - features @ mus.T
+        half = features @ state.posterior.root
+        each = chain_log_likelihood(
+            half @ half.T,
+            residual * jnp.exp(-meta_params["log_noise"]),
+            rows.mask,
+            jnp.exp(meta_params["log_freedom"]) + 2,
+        ) - rows.mask * (meta_params["log_noise"] + jnp.log(deviation(meta_params, state, items)))
+        value = -jnp.sum(each) / jnp.maximum(jnp.sum(rows.mask), 1)
+        return (value + priors(meta_params) / training_rows if training_rows else value), {}
+
+    def priors(meta_params: PyTree) -> jax.Array:
+        """Return minus the log of all parameters' priors, without constants: N(0, 1) where nothing else is said."""
+        squares = lambda tree: jax.tree.reduce(jnp.add, jax.tree.map(lambda leaf: 0.5 * jnp.sum(leaf**2), tree))  # noqa: E731
+        own = dict(meta_params["model"])
+        of_tables = 0.0 if tables is None else beliefs_divergence(own.pop("item"), meta_params["beliefs"])
+        of_rated = 0.0 if rated is None else squares(meta_params["rated"]["item"]) / rated_deviation**2
+        return squares([own, meta_params["noise_model"]]) + of_tables + of_rated
+
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")

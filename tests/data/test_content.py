@@ -1,0 +1,115 @@
+"""The estimate of an item's mean rating from what the item table says of it."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import optimize
+
+from metajax.data import content
+from metajax.data.content import ContentEstimate, fit_content, leave_one_out, mean_residuals
+
+
+def world(num_items=60, num_users=40, *, seed=0):
+    """Items whose genre and maker tell how well they are liked, and ratings of them."""
+    rng = np.random.default_rng(seed)
+    genre = rng.integers(0, 3, num_items)
+    maker = rng.integers(0, 12, num_items)
+    worth = np.asarray([0.8, 0.0, -0.8])[genre] + 0.4 * rng.standard_normal(12)[maker]
+    items = pl.DataFrame(
+        {
+            "item": np.arange(num_items),
+            "title": [f"Film {maker[i]} part {i}" for i in range(num_items)],
+            "genres": [[f"genre {genre[i]}"] for i in range(num_items)],
+            "year": 1980 + rng.integers(0, 20, num_items),
+            "note": [None] * num_items,
+        },
+        schema_overrides={"note": pl.String},
+    )
+    users, rated = np.nonzero(rng.random((num_users, num_items)) < 0.5)
+    target = 3 + worth[rated] + 0.5 * rng.standard_normal(len(users))
+    return items, pl.DataFrame({"user": users, "item": rated, "target": target}), worth
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    items, train, worth = world()
+    known = train.filter(pl.col("item") < 50)
+    return items, known, worth, fit_content(items, known)
+
+
+def test_new_items_are_estimated_better_than_by_the_mean(fitted):
+    items, _, worth, estimate = fitted
+    found = estimate.encode(items)[50:] * estimate.scale
+    assert np.corrcoef(found, worth[50:])[0, 1] > 0.8
+    assert np.mean((found - worth[50:]) ** 2) < 0.4 * np.var(worth[50:])
+
+
+def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):
+    """The closed form of leaving one out is leaving one out: scales and noise being what they are."""
+    _, train, _, estimate = fitted
+    residual, counts = mean_residuals(train, pl.Series("item", np.arange(50)))
+    rng = np.random.default_rng(0)
+    kernels = [np.eye(50) + 0.5, (lambda z: z @ z.T)(rng.standard_normal((50, 4)))]
+    logs = np.log([0.3, 0.2, 0.05, 1.5])
+    covariance = 1 + 0.3 * kernels[0] + 0.2 * kernels[1] + np.diag(0.05 + 1.5 / counts)
+    dual, inverse = np.linalg.solve(covariance, residual), np.linalg.inv(covariance)
+    others = np.arange(50) != 7
+    left = covariance[7, others] @ np.linalg.solve(covariance[np.ix_(others, others)], residual[others])
+    np.testing.assert_allclose(residual[7] - dual[7] / inverse[7, 7], left, rtol=1e-9)
+    np.testing.assert_array_less(0, np.abs(list(estimate.own.values())))
+    numeric = optimize.approx_fprime(logs, lambda at: leave_one_out(at, kernels, residual, counts)[0], 1e-6)
+    np.testing.assert_allclose(leave_one_out(logs, kernels, residual, counts)[1], numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_an_item_s_own_ratings_leave_no_trace_in_its_estimate():
+    """Raise all ratings of one item by a star: its own estimate moves by less than a quarter of what its mean does.
+
+    It moves at all because scales are chosen anew, and raters are now thought to be milder.
+    """
+    items, train, _ = world()
+    raised = train.with_columns(pl.when(pl.col("item") == 3).then(pl.col("target") + 1).otherwise(pl.col("target")))
+    before, after = fit_content(items, train), fit_content(items, raised)
+    assert abs(before.own["3"] - after.own["3"]) < 0.25
+
+
+def test_items_beyond_the_limit_are_estimated_like_new_ones():
+    items, train, _ = world()
+    estimate = fit_content(items, train, most_items=30)
+    assert len(estimate.own) == 30
+    assert np.isfinite(estimate.encode(items)).all()
+
+
+def test_it_is_saved_as_json(fitted):
+    items, _, _, estimate = fitted
+    again = ContentEstimate.from_json(json.loads(json.dumps(asdict(estimate))))
+    np.testing.assert_array_equal(again.encode(items), estimate.encode(items))
+
+
+def test_missing_columns_and_nulls_count_as_unknown(fitted):
+    items, _, _, estimate = fitted
+    bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))
+    np.testing.assert_allclose(bare, np.float32(estimate.base / estimate.scale))
+    nulls = items.tail(1).with_columns(*(pl.lit(None, items[name].dtype).alias(name) for name in items.columns[1:]))
+    np.testing.assert_allclose(estimate.encode(nulls), bare)
+
+
+def test_without_anything_to_tell_items_by_there_is_no_estimate():
+    _, train, _ = world()
+    assert fit_content(pl.DataFrame({"item": np.arange(60)}), train) is None
+    few = train.filter(pl.col("item") < 5)
+    assert fit_content(world()[0], few) is None
+
+
+def test_views_of_a_column():
+    kinds = lambda column: [view.kind for view in content._views(column)]  # noqa: E731
+    assert kinds(pl.Series("title", ["Heat", "Alien", "Aliens 2", "Aliens 3"])) == ["words", "lead"]
+    assert kinds(pl.Series("plot", [" ".join(f"word{i} other{i}" for i in range(n, n + 20)) for n in range(5)])) == [
+        "words"
+    ]
+    assert kinds(pl.Series("mpaa", ["R", "R", "PG", None, "PG"])) == ["category"]
+    assert kinds(pl.Series("year", [1990, 1991, 1995, None])) == ["number"]
+    assert kinds(pl.Series("flag", [0, 1, 0, 1])) == []
+    assert kinds(pl.Series("picture", [[0.1, 0.2]], dtype=pl.List(pl.Float64))) == []

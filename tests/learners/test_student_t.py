@@ -1,0 +1,170 @@
+"""The Student-t regression and ensembles: exact identities."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from learners.worlds import linear_model, random_task, says_of_rated
+from scipy.stats import multivariate_t
+from scipy.stats import t as student
+
+from metajax.errors import ConfigError
+from metajax.learners import bayesian_linear, ensemble, student_t
+from metajax.types import Examples
+
+WIDTH = 3
+
+
+def make(**choices):
+    return student_t(linear_model(), noise_model=linear_model(), item_width=WIDTH, **choices)
+
+
+def predicted(learner, meta_params, task, *, rows=None):
+    items = learner.represent(meta_params, task.support.items)
+    mask = (
+        task.support.mask
+        if rows is None
+        else task.support.mask * (jnp.arange(len(task.support.mask)) < rows).astype(float)
+    )
+    support = Examples(items, task.support.target, mask)
+    state = learner.adapt(meta_params, learner.begin(meta_params, task.user), support)
+    return learner.predict(meta_params, state, learner.represent(meta_params, task.query.items))
+
+
+@pytest.fixture(scope="module")
+def task():
+    return random_task(jax.random.key(1), support_rows=7, real_support=6)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A learner with nothing at its neutral value, and its parameters."""
+    learner = make(freedom=5.0, noise=0.7, prior_variance=0.3, bias_variance=0.5)
+    return learner, learner.init(jax.random.key(0))
+
+
+def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
+    """Shah et al., eq. 5, with scipy's density of all rows at once: the chain of predictions sums to it."""
+    learner, meta_params = world
+    rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
+    model, params, noise = linear_model(), meta_params["model"], meta_params["noise_model"]
+    vectors = model.embed_item(params["item"], rows.items)
+    mean = model.score(params["head"], model.embed_user(params["user"], task.user), vectors)
+    logs = model.score(
+        noise["head"], model.embed_user(noise["user"], task.user), model.embed_item(noise["item"], rows.items)
+    )
+    design = np.hstack([np.ones((len(vectors), 1)), vectors])
+    prior = np.diag([0.5, 0.3, 0.3, 0.3])
+    covariance = 0.7**2 * (np.diag(np.exp(logs)) + design @ prior @ design.T)
+    real = np.flatnonzero(rows.mask)
+    density = multivariate_t(
+        np.asarray(mean)[real], covariance[np.ix_(real, real)] * (5.0 - 2) / 5.0, df=5.0
+    )  # of mean s_0^2, so that the covariance is `covariance`
+    wanted = -density.logpdf(np.asarray(rows.target)[real]) / len(real)
+    found, _ = learner.loss(meta_params, task, jax.random.key(0), jnp.zeros(()))
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+
+
+def test_the_chain_is_what_is_predicted_one_row_at_a_time(task):
+    """With all that a model can have, and priors apart: adapt and predict are the loss, row by row."""
+    learner = make(freedom=4.0, rated=says_of_rated())
+    meta_params = learner.init(jax.random.key(0))
+    rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
+    state, total = learner.begin(meta_params, task.user), 0.0
+    for row in np.flatnonzero(rows.mask):
+        items = learner.represent(meta_params, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], rows.items))
+        found = learner.predict(meta_params, state, items)
+        nu = 4.0 + float(state.count)
+        assert found.variance is not None
+        scale = np.sqrt(found.variance[0] * (nu - 2) / nu)
+        total += student.logpdf(rows.target[row], nu, found.mean[0], scale)
+        state = learner.adapt(meta_params, state, Examples(items, rows.target[row : row + 1], jnp.ones(1)))
+    found, _ = learner.loss(meta_params, task, jax.random.key(0), jnp.zeros(()))
+    np.testing.assert_allclose(found, -total / rows.mask.sum(), rtol=1e-10)
+
+
+def test_with_endless_freedom_it_is_bayesian_linear(task):
+    learner = make(freedom=1e12, noise=0.8, prior_variance=0.3, bias_variance=0.5)
+    other = bayesian_linear(linear_model(), item_width=WIDTH, noise=0.8, prior_variance=0.3, bias_variance=0.5)
+    meta_params = learner.init(jax.random.key(0))
+    silent = jax.tree.map(jnp.zeros_like, meta_params["noise_model"])
+    found = predicted(learner, meta_params | {"noise_model": silent}, task)
+    likened = other.init(jax.random.key(0)) | {"model": meta_params["model"]}
+    wanted = predicted(other, likened, task)
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-9)
+    np.testing.assert_allclose(found.variance, wanted.variance, rtol=1e-9)
+
+
+def test_a_user_hard_to_predict_is_known_to_be(task, world):
+    """Errors three times as large raise the variance, and move the mean as a linear posterior is moved."""
+    learner, meta_params = world
+    calm = predicted(learner, meta_params, task)
+    wild_task = task._replace(
+        support=task.support._replace(target=task.support.target + 5.0 * jnp.asarray([1.0, -1.0] * 3 + [1.0]))
+    )
+    wild = predicted(learner, meta_params, wild_task)
+    assert np.all(wild.variance > 2 * calm.variance)
+    none = predicted(learner, meta_params, task, rows=0)
+    assert none.variance is not None
+    assert np.all(np.isfinite(none.variance))
+
+
+def test_an_unseen_item_has_noise_of_its_own():
+    """Without a signal the noise is all there is."""
+    learner = make(prior_variance=1e-20, bias_variance=1e-20)
+    params = learner.init(jax.random.key(0)) | {"log_unseen_noise": jnp.log(jnp.asarray(4.0))}
+    task = random_task(jax.random.key(1))
+    with_ids = lambda ids: task._replace(query=task.query._replace(items=task.query.items | {"id": ids}))  # noqa: E731
+    unseen, known = (predicted(learner, params, with_ids(jnp.full(4, seen, jnp.int32)), rows=0) for seen in (0, 1))
+    np.testing.assert_allclose(unseen.variance / known.variance, 4.0, rtol=1e-9)
+
+
+def test_an_ensemble_of_one_is_its_member(task):
+    learner = make()
+    whole = ensemble(learner, 1)
+    stacked = whole.init(jax.random.key(0))
+    member = jax.tree.map(lambda leaf: leaf[0], stacked)
+    found, wanted = predicted(whole, stacked, task), predicted(learner, member, task)
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.variance, wanted.variance, rtol=1e-12)
+
+
+def test_an_ensemble_predicts_the_mixture_of_its_members(task):
+    learner = make()
+    whole = ensemble(learner, 3)
+    stacked = whole.init(jax.random.key(0))
+    each = [predicted(learner, jax.tree.map(lambda leaf, n=n: leaf[n], stacked), task) for n in range(3)]
+    found = predicted(whole, stacked, task)
+    np.testing.assert_allclose(found.mean, np.mean([one.mean for one in each], axis=0), rtol=1e-12)
+    second_moment = np.mean([one.variance + one.mean**2 for one in each], axis=0)
+    np.testing.assert_allclose(found.variance, second_moment - found.mean**2, rtol=1e-9)
+
+
+def test_members_learn_as_if_they_were_alone(task):
+    learner = make(unseen=0.0)
+    whole = ensemble(learner, 2)
+    stacked = whole.init(jax.random.key(0))
+    slope = lambda one, params: jax.grad(lambda p: one.loss(p, task, jax.random.key(0), jnp.zeros(()))[0])(params)  # noqa: E731
+    together = jax.tree.map(lambda leaf: leaf[1], slope(whole, stacked))
+    alone = slope(learner, jax.tree.map(lambda leaf: leaf[1], stacked))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12), together, alone)
+
+
+@pytest.mark.parametrize(
+    ("choice", "named"),
+    [
+        ({"noise": 0.0}, "noise"),
+        ({"rated_deviation": 0.0}, "rated_deviation"),
+        ({"freedom": 2.0}, "freedom"),
+        ({"unseen": 1.0}, "unseen"),
+        ({"training_rows": -1}, "training_rows"),
+    ],
+)
+def test_it_refuses(choice, named):
+    with pytest.raises(ConfigError, match=named):
+        make(**choice)
+
+
+def test_an_ensemble_wants_a_member():
+    with pytest.raises(ConfigError, match="1 or more"):
+        ensemble(make(), 0)
