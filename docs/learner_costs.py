@@ -35,6 +35,7 @@ LEVELS, OFFSET = (1.0, 2.0, 3.0, 4.0, 5.0), 3.6
 EXPERIMENTS = {
     "ridge": "movielens_1m/ridge",
     "bayesian_linear": "movielens_1m/bayesian_linear",
+    "student_t": "movielens_1m/flagship",
     "gaussian_process": "movielens_1m/gaussian_process",
     "prototypes": "movielens_100k/prototypes",
     "maml": "movielens_1m/maml",
