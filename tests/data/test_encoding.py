@@ -242,3 +242,23 @@ def test_a_malformed_document_is_refused(spoil):
 def test_what_is_no_document_is_refused(document):
     with pytest.raises(StorageError, match="The feature encoding is malformed"):
         Encoding.from_json(document)
+
+
+def test_the_content_estimate_is_a_column_that_survives_json():
+    """Ten items in two genres, one of them liked; an eleventh that nobody rated is estimated by its genre."""
+    genres = [["liked"], ["other"]] * 5 + [["liked"]]
+    items = pl.DataFrame({"item": np.arange(11), "genres": genres, "year": np.arange(1990, 2001)})
+    rows = [(user, item) for user in range(8) for item in range(10) if (user + item) % 3]
+    ratings = pl.DataFrame({"user": [u for u, _ in rows], "item": [i for _, i in rows]}).with_columns(
+        target=pl.when(pl.col("item") % 2 == 0).then(4.0).otherwise(2.0) + pl.col("user") % 2
+    )
+    interactions = interactions_from_frame(ratings, items=items, features=[Feature("genres", "item", "bag")])
+    encoding = fit_encoding(interactions, interactions.ratings, estimate_content=True)
+    assert encoding.columns[-1] == Column("content_estimate", "item", "number", 1)
+    assert encoding.columns[0].rows == len(rows)
+    estimates = encoding.encode_items(items)["content_estimate"]
+    assert estimates.dtype == np.float32
+    assert estimates[10] > estimates[1::2].max()
+    again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
+    np.testing.assert_array_equal(again.encode_items(items)["content_estimate"], estimates)
+    assert "content_estimate" not in fit_encoding(interactions, interactions.ratings).encode_items(items)
