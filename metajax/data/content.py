@@ -21,7 +21,9 @@ import numpy as np
 import polars as pl
 from scipy import linalg, optimize, sparse
 
+from metajax.data.biases import damped_biases
 from metajax.data.columns import Column
+from metajax.data.interactions import positions_of
 
 NAME = "content_estimate"
 MOST_ITEMS = 3000
@@ -135,11 +137,11 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
     Returns:
         None where no column tells two items alike, or fewer than ten items are rated.
     """
-    rated = train.group_by("item").len().join(items, on="item").sort("len", "item", descending=[True, False])
-    rated = rated.head(most_items)
+    ids = train.group_by("item").len().sort("len", "item", descending=[True, False]).select("item").head(most_items)
+    rated = ids.join(items, on="item", maintain_order="left")
     if rated.height < 10:
         return None
-    views = [view for name in items.columns if name not in ("item",) for view in _views(rated[name])]
+    views = [view for name in items.columns if name != "item" for view in _views(rated[name])]
     matrices = [view.matrix(rated) for view in views]
     kept = [place for place, matrix in enumerate(matrices) if matrix.nnz]
     if not kept:
@@ -159,33 +161,22 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
         View(view.column, view.kind, view.tokens, view.counts, tuple((scale / size) * (matrix.T @ dual)))
         for view, matrix, scale, size in zip(views, matrices, scales, sizes, strict=True)
     )
-    ids = [str(item) for item in rated["item"]]
+    by_item = dict(zip(map(str, rated["item"]), own.tolist(), strict=True))
     spread = float(own.std())
-    return ContentEstimate(
-        weighted, float(dual.sum()), dict(zip(ids, own.tolist(), strict=True)), spread if spread > 1e-9 else 1.0
-    )
+    return ContentEstimate(weighted, float(dual.sum()), by_item, spread if spread > 1e-9 else 1.0)
 
 
-def mean_residuals(train: pl.DataFrame, items: pl.Series, *, damping: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return `[items]` mean of target - mean - the rater's damped bias, and the number of ratings it is the mean of.
-
-    Biases of users and items are found by ten alternating sweeps over all of `train`.
-    """
-    users = train["user"].rank("dense").to_numpy().astype(int) - 1
-    table = train["item"].unique()
-    position = pl.DataFrame({"item": table, "position": np.arange(len(table))})
-    rows = train.select("item").join(position, on="item", how="left", maintain_order="left")["position"].to_numpy()
+def mean_residuals(train: pl.DataFrame, items: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return `[items]` mean of target - mean - the rater's damped bias, and the number of ratings it is the mean of."""
+    user_ids, item_ids = train["user"].unique().alias("user"), train["item"].unique().alias("item")
+    users, rows = positions_of(train["user"], user_ids), positions_of(train["item"], item_ids)
     target = train["target"].to_numpy().astype(float)
-    target = target - target.mean()
-    num_users, num_items = users.max() + 1, len(table)
-    of_user, of_item = np.bincount(users, minlength=num_users), np.bincount(rows, minlength=num_items)
-    user_bias, item_bias = np.zeros(num_users), np.zeros(num_items)
-    for _ in range(10):
-        user_bias = np.bincount(users, target - item_bias[rows], num_users) / (of_user + damping)
-        item_bias = np.bincount(rows, target - user_bias[users], num_items) / (of_item + damping)
-    raw = np.bincount(rows, target - user_bias[users], num_items) / of_item
-    wanted = pl.DataFrame({"item": items}).join(position, on="item", how="left", maintain_order="left")["position"]
-    return raw[wanted.to_numpy()], of_item[wanted.to_numpy()]
+    centred = target - target.mean()
+    of_user, _ = damped_biases(users, rows, centred, num_users=len(user_ids), num_items=len(item_ids))
+    counts = np.bincount(rows)
+    means = np.bincount(rows, centred - of_user[users]) / counts
+    wanted = positions_of(items, item_ids)
+    return means[wanted], counts[wanted]
 
 
 def leave_one_out(
@@ -241,9 +232,11 @@ def _choose_scales(
 
 
 def _views(column: pl.Series) -> list[View]:
-    """Say how a column is read, and which tokens occur twice or more."""
-    if column.dtype == pl.List(pl.String):
-        kinds = ["bag"]
+    """Say how a column is read, and which tokens occur twice or more; a list of floats is not read."""
+    column = _as_text(column)
+    if isinstance(column.dtype, pl.List):
+        inner = column.dtype.inner
+        kinds = ["bag"] if inner == pl.String or inner.is_integer() else []  # pyright: ignore[reportAttributeAccessIssue]
     elif column.dtype.is_numeric():
         numbers = column.cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
         if len(np.unique(numbers)) < 3:
@@ -274,8 +267,9 @@ def _tokens(column: pl.Series, kind: str, thresholds: Sequence[str] = ()) -> lis
         return [
             [] if one is None or np.isnan(one) else list(thresholds[: int(np.sum(one >= places))]) for one in numbers
         ]
+    column = _as_text(column)
     if kind == "bag":
-        return [list(one or ()) for one in column.to_list()]
+        return [[str(value) for value in one or () if value is not None] for one in column.to_list()]
     texts = ["" if one is None else str(one) for one in column.to_list()]
     if kind == "category":
         return [[one] if one else [] for one in texts]
@@ -283,3 +277,8 @@ def _tokens(column: pl.Series, kind: str, thresholds: Sequence[str] = ()) -> lis
     return (
         words if kind == "words" else [[" ".join(one[:2]), " ".join(one[:3])] if len(one) > 1 else [] for one in words]
     )
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    """Return categoricals and truth values as texts, all else as it is."""
+    return column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum, pl.Boolean) else column

@@ -119,3 +119,30 @@ def test_views_of_a_column():
     assert kinds(pl.Series("year", [1990, 1991, 1995, None])) == ["number"]
     assert kinds(pl.Series("flag", [0, 1, 0, 1])) == []
     assert kinds(pl.Series("picture", [[0.1, 0.2]], dtype=pl.List(pl.Float64))) == []
+    assert kinds(pl.Series("kind", ["a", "b", "a", "b"], dtype=pl.Categorical)) == ["category"]
+    assert kinds(pl.Series("free", [True, False, True, True, None])) == ["category"]
+    assert kinds(pl.Series("topics", [[1, 2], [2]], dtype=pl.List(pl.Int64))) == ["bag"]
+
+
+def test_truth_values_and_categoricals_are_read_alike_when_fitted_and_later():
+    items, train, worth = world()
+    liked = items.with_columns(liked=pl.Series(worth > 0), free=pl.Series([i % 2 == 0 for i in range(60)]))
+    estimate = fit_content(liked.select("item", "liked"), train.filter(pl.col("item") < 50))
+    later = estimate.encode(liked.tail(10))
+    assert later[worth[50:] > 0].min() > later[worth[50:] <= 0].max()
+
+
+def test_a_column_may_be_called_as_anything():
+    """A column called "len" is what the table says, not the number of ratings."""
+    items, train, _ = world()
+    named, plain = (fit_content(items.select("item", pl.col("year").alias(name)), train) for name in ("len", "year"))
+    assert named.own == plain.own
+    assert named.views[0].tokens == plain.views[0].tokens
+
+
+def test_mean_residuals_by_hand():
+    """Two users who differ by a star and rate the same two items: what remains is what the items differ by."""
+    train = pl.DataFrame({"user": ["a", "a", "b", "b"], "item": ["x", "y", "x", "y"], "target": [5.0, 3.0, 4.0, 2.0]})
+    residual, counts = mean_residuals(train, pl.Series("item", ["y", "x"]))
+    np.testing.assert_allclose(residual, [-1, 1], atol=1e-12)
+    assert counts.tolist() == [2, 2]

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
+from metajax.data.biases import damped_biases
 from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
 from metajax.tasks.taskset import TaskSet
 
@@ -29,7 +30,7 @@ def fit_biases(
     content_penalty: float = 6.0,
     content_damping: float = 10.0,
 ) -> Biases:
-    """Alternate b_u = sum(y - mu - b_i) / (n_u + damping) and b_i = sum(y - mu - b_u) / (n_i + damping).
+    """Find the damped biases of users and items, and estimate those of unrated items.
 
     Args:
         training: ratings and content.
@@ -38,16 +39,19 @@ def fit_biases(
         content_penalty: of the ridge regression of rated items' biases on their content.
         content_damping: a rated item weighs n / (n + content_damping) in that regression.
     """
-    users, items, mean = training.users, training.items, training.mean
-    num_user, num_item = training.counts("users"), training.counts("items")
-    user, item = np.zeros(training.num_users), np.zeros(training.num_items)
-    centred = training.target - mean
-    for _ in range(sweeps):
-        user = np.bincount(users, centred - item[items], training.num_users) / (num_user + damping)
-        item = np.bincount(items, centred - user[users], training.num_items) / (num_item + damping)
+    num_item = training.counts("items")
+    user, item = damped_biases(
+        training.users,
+        training.items,
+        training.target - training.mean,
+        num_users=training.num_users,
+        num_items=training.num_items,
+        damping=damping,
+        sweeps=sweeps,
+    )
     weight = num_item / (num_item + content_damping)
     estimated = _content_estimate(training.content, item, weight, content_penalty)
-    return Biases(mean, np.where(num_item > 0, item, estimated), user)
+    return Biases(training.mean, np.where(num_item > 0, item, estimated), user)
 
 
 def damped_bias(*, damping: float = 5.0, user_damping: float = 3.0, name: str = "bias") -> Baseline:
