@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import jax
 import numpy as np
+from results_table import fill
 
 from metajax.evaluation.metrics import clip
 from metajax.evaluation.predict import predictor
@@ -77,8 +78,7 @@ def main() -> None:
         print(name, made[name], flush=True)
     document = {"commit": commit(), "command": "python docs/flagship_ablation.py", "parts": made}
     (HERE / "flagship_ablation.json").write_text(json.dumps(document, indent=1) + "\n")
-    page = HERE / "flagship.md"
-    page.write_text(fill(page.read_text(encoding="utf-8"), document), encoding="utf-8")
+    fill(HERE / "flagship.md", "ablation", table(document) + "\n")
 
 
 def cell(values: np.ndarray, full: np.ndarray, whole: bool) -> list[float]:
@@ -88,8 +88,8 @@ def cell(values: np.ndarray, full: np.ndarray, whole: bool) -> list[float]:
     return [round(float(number), 4) for number in (values.mean(), low, high)]
 
 
-def fill(page: str, document: dict) -> str:
-    """Return the page with the table in place."""
+def table(document: dict) -> str:
+    """Return the page's table."""
     columns = list(document["parts"]["all parts"])
     lines = [
         f"Written by `{document['command']}` at commit {document['commit']}: held-out training users at full",
@@ -103,10 +103,7 @@ def fill(page: str, document: dict) -> str:
         sign = "" if name == "all parts" else "+"
         texts = [f"{mean:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]" for mean, low, high in cells.values()]
         lines.append(f"| {name} | {' | '.join(texts)} |")
-    before, rest = page.split("<!-- ablation -->")
-    after = rest.split("<!-- /ablation -->")[1]
-    table = "\n".join(lines)
-    return f"{before}<!-- ablation -->\n\n{table}\n\n<!-- /ablation -->{after}"
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,8 @@ COLUMNS = {
     Column("actors", "item", "bag", 832): 4,
 }
 """What a model sees of MovieLens-1M, as MeLU split it: columns, and how many ids an item or user has in each."""
+TRAINING_ROWS = 640_448
+"""Warm ratings, which priors are weighed against."""
 
 
 class Measured(NamedTuple):
@@ -95,7 +97,7 @@ def columns_of(data: DataConfig, *, items_are_tasks: bool) -> dict[Column, int]:
     """Return the columns that an experiment's model sees; where tasks are items, the sides are swapped."""
     other = {"user": "item", "item": "user"}
     turned = {
-        Column(one.name, other[one.of] if items_are_tasks else one.of, one.kind, one.size): width
+        Column(one.name, other[one.of] if items_are_tasks else one.of, one.kind, one.size, rows=TRAINING_ROWS): width
         for one, width in COLUMNS.items()
     }
     return {

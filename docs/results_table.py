@@ -249,11 +249,11 @@ def main() -> None:
         page += [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
     page.append(sinusoids())
     (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
-    _fill(ROOT / "README.md", "results", "\n".join(table(key, found[key]) for key in ON_README if key in found))
-    _fill(ROOT / "docs" / "learners.md", "rows", learner_rows(found))
+    fill(ROOT / "README.md", "results", "\n".join(table(key, found[key]) for key in ON_README if key in found))
+    fill(ROOT / "docs" / "learners.md", "rows", learner_rows(found))
 
 
-def _fill(page: Path, block: str, text: str) -> None:
+def fill(page: Path, block: str, text: str) -> None:
     """Replace what stands between a page's markers."""
     begin, end = f"<!-- {block} -->", f"<!-- /{block} -->"
     before, _, rest = page.read_text(encoding="utf-8").partition(begin)

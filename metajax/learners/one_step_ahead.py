@@ -1,7 +1,7 @@
 """The likelihood of ratings as a chain of predictions, each from the ratings before it.
 
 References:
-    Shah, Wilson and Ghahramani, 2014, "Student-t processes as alternatives to Gaussian processes", eq. 5.
+    Shah, Wilson and Ghahramani, 2014, "Student-t processes as alternatives to Gaussian processes", section 3.
     https://arxiv.org/abs/1402.4306
 """
 

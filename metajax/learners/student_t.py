@@ -20,12 +20,12 @@ order: every size of support is trained for at once, and without g the chain sum
 of the tasks the items lose their ids, so that the shared model learns to predict what nobody has rated.
 
 References:
-    Shah, Wilson and Ghahramani, 2014, "Student-t processes as alternatives to Gaussian processes", eqs. 5 and 6.
+    Shah, Wilson and Ghahramani, 2014, "Student-t processes as alternatives to Gaussian processes", section 3.
     https://arxiv.org/abs/1402.4306
     Harrison et al., 2018, "Meta-learning priors for efficient online Bayesian regression" (ALPaCA).
     https://arxiv.org/abs/1807.08912
     Koren, 2008, "Factorization meets the neighborhood" (SVD++), eq. 15. https://doi.org/10.1145/1401890.1401944
-    Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems", section 4.
+    Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems".
 """
 
 from typing import NamedTuple

@@ -6,7 +6,7 @@ looked up, and pays the divergence from N(0, prior^2), the prior of each table l
 prediction use the means.
 
 References:
-    Lim and Teh, 2007, "Variational Bayesian approach to movie rating prediction". https://www.cs.uic.edu/~liub/KDD-cup-2007/
+    Lim and Teh, 2007, "Variational Bayesian approach to movie rating prediction", KDD Cup and Workshop.
     Kingma and Welling, 2014, "Auto-encoding variational Bayes", section 2.4 and appendix B.
     https://arxiv.org/abs/1312.6114
 """

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from experiment import tiny
@@ -212,6 +213,16 @@ def test_a_trial_ends_when_its_seconds_are_over(experiment, tmp_path):
     told.clear()
     tune_experiment(experiment, SPACE, tmp_path, budget=Budget(1, seconds=60), progress=told.append, overwrite=True)
     assert len(told) == 3
+
+
+def test_seconds_are_of_processor_time(experiment, tmp_path, monkeypatch):
+    """However long a busy machine makes it wait, a trial gets its seconds."""
+    clock = SimpleNamespace(process_time=iter(range(0, 10_000, 10)).__next__)
+    monkeypatch.setattr("metajax.experiment.tuning.time", clock)
+    told = []
+    found = tune_experiment(experiment, SPACE, tmp_path, budget=Budget(1, seconds=15), progress=told.append)
+    assert len(told) == 2  # the clock ticks ten seconds at each look: at the start, and at both validations
+    assert found["seconds"] == 30
 
 
 def check_failures(experiment, folder):

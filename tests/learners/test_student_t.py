@@ -44,7 +44,7 @@ def world():
 
 
 def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
-    """Shah et al., eq. 5, with scipy's density of all rows at once: the chain of predictions sums to it."""
+    """Shah et al., section 3, with scipy's density of all rows at once: the chain of predictions sums to it."""
     learner, meta_params = world
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
     model, params, noise = linear_model(), meta_params["model"], meta_params["noise_model"]
