@@ -49,7 +49,7 @@ def test_without_ids_nothing_is_said_by_having_rated(as_users_run):
 @pytest.mark.parametrize("members", [1, 2])
 def test_its_loss_is_finite_and_falls(members, as_users_run):
     learner = build(StudentT(members=members, unseen=0.0))
-    meta_params = learner.init(jax.random.key(0))
+    meta_params = jax.jit(learner.init)(jax.random.key(0))
 
     @jax.jit
     def loss(params, key):
@@ -63,8 +63,8 @@ def test_its_loss_is_finite_and_falls(members, as_users_run):
 
 def test_more_training_rows_weigh_the_priors_less(as_users_run):
     few, many = (build(StudentT(), columns=tuple(with_rows(one, rows) for one in COLUMNS)) for rows in (10, 10**9))
-    meta_params = few.init(jax.random.key(0))
-    value = lambda learner: learner.loss(meta_params, task(), jax.random.key(0), jnp.zeros(()))[0]  # noqa: E731
+    meta_params = jax.jit(few.init)(jax.random.key(0))
+    value = lambda learner: jax.jit(learner.loss)(meta_params, task(), jax.random.key(0), jnp.zeros(()))[0]  # noqa: E731
     assert value(few) > value(many) + 0.1
 
 

@@ -64,7 +64,7 @@ LEARNERS = {
     "student_t": lambda: student_t(
         linear_model(), noise_model=linear_model(), item_width=3, rated=says_of_rated(), training_rows=100
     ),
-    "ensemble": lambda: ensemble(student_t(linear_model(), noise_model=linear_model(), item_width=3), 2),
+    "ensemble": lambda: ensemble(ridge(linear_model(), item_width=3), 2),
     "gaussian_process": lambda: gaussian_process(linear_model(), item_width=3, max_support=8),
     "gaussian_process_linear": lambda: gaussian_process(linear_model(), item_width=3, max_support=8, kernel="linear"),
     "prototypes": lambda: prototypes(linear_model(), squared_error(), item_width=3, relevant=3.0),
@@ -86,7 +86,7 @@ AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", *AMORTISED)]
 """Learners whose squared error on the support falls untrained; of prototypes only the ranking is promised."""
 EXACT_STREAM = [name for name, make in LEARNERS.items() if make().streaming == "exact"]
-ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp", "student_t", "ensemble"]
+ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp", "student_t"]
 """Learners whose outer loss adapts on the query's ratings too: by their paper, or as a marginal likelihood."""
 SURROGATE = ["fomaml", "reptile", "mamlpp", "imaml", "minibatch_prox", "mamo", "meta_embedding", "mwuf", "tanp"]
 """Learners whose outer gradient is, by their paper, not the derivative of their outer loss."""

@@ -20,15 +20,15 @@ def make(**choices):
 
 
 def predicted(learner, meta_params, task, *, rows=None):
-    items = learner.represent(meta_params, task.support.items)
-    mask = (
-        task.support.mask
-        if rows is None
-        else task.support.mask * (jnp.arange(len(task.support.mask)) < rows).astype(float)
-    )
-    support = Examples(items, task.support.target, mask)
-    state = learner.adapt(meta_params, learner.begin(meta_params, task.user), support)
-    return learner.predict(meta_params, state, learner.represent(meta_params, task.query.items))
+    @jax.jit  # operation by operation, compiling takes longer
+    def run(meta_params, task, mask):
+        items = learner.represent(meta_params, task.support.items)
+        support = Examples(items, task.support.target, mask)
+        state = learner.adapt(meta_params, learner.begin(meta_params, task.user), support)
+        return learner.predict(meta_params, state, learner.represent(meta_params, task.query.items))
+
+    real = np.arange(len(task.support.mask)) < (len(task.support.mask) if rows is None else rows)
+    return run(meta_params, task, task.support.mask * real.astype(float))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
         np.asarray(mean)[real], covariance[np.ix_(real, real)] * (5.0 - 2) / 5.0, df=5.0
     )  # of mean s_0^2, so that the covariance is `covariance`
     wanted = -density.logpdf(np.asarray(rows.target)[real]) / len(real)
-    found, _ = learner.loss(meta_params, task, jax.random.key(0), jnp.zeros(()))
+    found, _ = jax.jit(learner.loss)(meta_params, task, jax.random.key(0), jnp.zeros(()))
     np.testing.assert_allclose(found, wanted, rtol=1e-10)
 
 
@@ -70,16 +70,17 @@ def test_the_chain_is_what_is_predicted_one_row_at_a_time(task):
     learner = make(freedom=4.0, rated=says_of_rated())
     meta_params = learner.init(jax.random.key(0))
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
-    state, total = learner.begin(meta_params, task.user), 0.0
+    represent, predict, adapt = jax.jit(learner.represent), jax.jit(learner.predict), jax.jit(learner.adapt)
+    state, total = jax.jit(learner.begin)(meta_params, task.user), 0.0
     for row in np.flatnonzero(rows.mask):
-        items = learner.represent(meta_params, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], rows.items))
-        found = learner.predict(meta_params, state, items)
+        items = represent(meta_params, jax.tree.map(lambda leaf, row=row: leaf[row : row + 1], rows.items))
+        found = predict(meta_params, state, items)
         nu = 4.0 + float(state.count)
         assert found.variance is not None
         scale = np.sqrt(found.variance[0] * (nu - 2) / nu)
         total += student.logpdf(rows.target[row], nu, found.mean[0], scale)
-        state = learner.adapt(meta_params, state, Examples(items, rows.target[row : row + 1], jnp.ones(1)))
-    found, _ = learner.loss(meta_params, task, jax.random.key(0), jnp.zeros(()))
+        state = adapt(meta_params, state, Examples(items, rows.target[row : row + 1], jnp.ones(1)))
+    found, _ = jax.jit(learner.loss)(meta_params, task, jax.random.key(0), jnp.zeros(()))
     np.testing.assert_allclose(found, -total / rows.mask.sum(), rtol=1e-10)
 
 
@@ -144,7 +145,10 @@ def test_members_learn_as_if_they_were_alone(task):
     learner = make(unseen=0.0)
     whole = ensemble(learner, 2)
     stacked = whole.init(jax.random.key(0))
-    slope = lambda one, params: jax.grad(lambda p: one.loss(p, task, jax.random.key(0), jnp.zeros(()))[0])(params)  # noqa: E731
+
+    def slope(one, params):
+        return jax.jit(jax.grad(lambda p: one.loss(p, task, jax.random.key(0), jnp.zeros(()))[0]))(params)
+
     together = jax.tree.map(lambda leaf: leaf[1], slope(whole, stacked))
     alone = slope(learner, jax.tree.map(lambda leaf: leaf[1], stacked))
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12), together, alone)
