@@ -38,3 +38,7 @@ class StorageError(MetajaxError):
     """A checkpoint, run or artifact that is missing, incomplete or altered."""
 
     exit_code = 5
+
+
+class StoreError(StorageError):
+    """A store of users that is not reached, is full, or refuses."""
