@@ -24,7 +24,7 @@ class Admission:
         """Hold a place.
 
         Raises:
-            Problem: if there is none, or time is over.
+            RequestError: if there is none, or time is over.
         """
         if self.taken >= self._places:
             raise too_busy()

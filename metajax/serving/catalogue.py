@@ -32,7 +32,9 @@ class Catalogue:
         """Return up to n positions of items whose title (or id) holds the query: beginnings first, then the popular."""
         wanted = query.strip().lower()
         found = (position for position, title in enumerate(self._lower) if wanted in title)
-        return heapq.nsmallest(n, found, key=lambda one: (not self._lower[one].startswith(wanted), -self._popularity(one)))
+        return heapq.nsmallest(
+            n, found, key=lambda one: (not self._lower[one].startswith(wanted), -self._popularity(one))
+        )
 
     def _popularity(self, position: int) -> int:
         return int(self.num_ratings[position])

@@ -10,6 +10,8 @@ from metajax.serving.version import Version
 
 WINDOW = 1000
 """Ratings, and lists, over which the gauges are means."""
+MOST_LEVELS = 20
+"""More levels of ratings than that are not counted one by one."""
 
 
 class Drift:
@@ -23,13 +25,15 @@ class Drift:
 
     def rated(self, version: Version, event: Event) -> None:
         """Take in a new event."""
-        if event.rating is None:
+        rating = event.rating
+        if rating is None:
             self._metrics.feedback.labels("withdrawn").inc()
             return
         self._metrics.feedback.labels("rated").inc()
-        level = min(version.artifact.levels, key=lambda one: abs(one - event.rating))  # pyright: ignore[reportOptionalOperand]
-        self._metrics.levels.labels(f"{level:g}").inc()
-        self._ratings.append(event.rating - version.artifact.offset)
+        levels = version.artifact.levels
+        if len(levels) <= MOST_LEVELS:
+            self._metrics.levels.labels(f"{min(levels, key=lambda level: abs(level - rating)):g}").inc()
+        self._ratings.append(rating - version.artifact.offset)
         position = version.catalogue.position(event.item)
         if position is not None and not version.catalogue.num_ratings[position]:
             self._metrics.untrained.inc()

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from metajax.errors import StoreError
 from metajax.serving.drift import Drift
-from metajax.serving.problems import Problem
+from metajax.serving.problems import RequestError
 from metajax.serving.schemas import FeedbackEvent, FeedbackProblem, FeedbackResult
 from metajax.serving.store import Event, UserStore
 from metajax.serving.version import Version
 
+SEPARATOR = "\x1f"
+"""Between user and event in a stored id; neither can hold it."""
 FUTURE = 3600.0
 """Seconds by which a client's clock may be ahead: what is dated later would hold until then, whatever follows."""
 
@@ -23,14 +25,15 @@ async def store_feedback(
     results: list[FeedbackResult] = []
     sound: list[Event] = []
     for one in events:
-        event = Event(one.id or uuid.uuid4().hex, one.user, one.item, one.rating, now if one.time is None else one.time)
+        name = one.id or uuid.uuid4().hex
+        event = Event(stored_id(one.user, name), one.user, one.item, one.rating, now if one.time is None else one.time)
         problem = objection(event, version, now)
         if problem is None:
             sound.append(event)
-            results.append(FeedbackResult(event.id, stored=True))
+            results.append(FeedbackResult(name, stored=True))
         else:
             drift.refused(problem.code)
-            results.append(FeedbackResult(event.id, stored=False, error=problem))
+            results.append(FeedbackResult(name, stored=False, error=problem))
     is_new = iter(await append(store, sound))
     for result, event in zip((one for one in results if one.stored), sound, strict=True):
         result.duplicate = not next(is_new)
@@ -39,11 +42,16 @@ async def store_feedback(
     return results
 
 
+def stored_id(user: str, event: str) -> str:
+    """Return the id under which an event is stored: nobody can use up another user's ids."""
+    return f"{user}{SEPARATOR}{event}"
+
+
 async def append(store: UserStore, events: Sequence[Event]) -> list[bool]:
     """Store events, if there are any.
 
     Raises:
-        Problem: if the store is gone.
+        RequestError: if the store is gone.
     """
     try:
         return await store.append(events) if events else []
@@ -51,9 +59,9 @@ async def append(store: UserStore, events: Sequence[Event]) -> list[bool]:
         raise store_gone() from error
 
 
-def store_gone() -> Problem:
+def store_gone() -> RequestError:
     """Return the answer while the store does not answer."""
-    return Problem(503, "store_gone", "The store of users cannot be reached, or is full. Nothing was stored.")
+    return RequestError(503, "store_gone", "The store of users cannot be reached, or is full. Nothing was stored.")
 
 
 def objection(event: Event, version: Version, now: float) -> FeedbackProblem | None:
@@ -66,7 +74,5 @@ def objection(event: Event, version: Version, now: float) -> FeedbackProblem | N
     if version.catalogue.position(event.item) is None:
         return FeedbackProblem("unknown_item", "There is no such item in the catalogue.")
     if not low <= event.rating <= high:
-        return FeedbackProblem(
-            "off_scale", f"The rating is {event.rating:g}, but ratings go from {low:g} to {high:g}."
-        )
+        return FeedbackProblem("off_scale", f"The rating is {event.rating:g}, but ratings go from {low:g} to {high:g}.")
     return None

@@ -32,9 +32,7 @@ class Metrics:
             buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0),
             registry=registry,
         )
-        self.feedback = Counter(
-            "metajax_feedback", "Events, by what became of them", ["outcome"], registry=registry
-        )
+        self.feedback = Counter("metajax_feedback", "Events, by what became of them", ["outcome"], registry=registry)
         self.levels = Counter("metajax_rating_level", "New ratings by level of training", ["level"], registry=registry)
         self.rating_shift = Gauge(
             "metajax_rating_shift", "Mean of the latest ratings minus the mean of training", registry=registry

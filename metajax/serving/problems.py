@@ -3,35 +3,42 @@
 from metajax.errors import MetajaxError
 
 
-class Problem(MetajaxError):
+class RequestError(MetajaxError):
     """A request that is refused.
 
     Attributes:
         status: of HTTP.
         code: a word that programs can act on.
+        retry_after: seconds after which to try again, where that helps.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
 
 
-def invalid(message: str) -> Problem:
+def invalid(message: str) -> RequestError:
     """Return the answer to a request that makes no sense."""
-    return Problem(400, "invalid", message)
+    return RequestError(400, "invalid", message)
 
 
-def too_busy() -> Problem:
+def forbidden(message: str) -> RequestError:
+    """Return the answer to somebody who may not."""
+    return RequestError(403, "forbidden", message)
+
+
+def too_busy() -> RequestError:
     """Return the answer to a request beyond what the service works on at once."""
-    return Problem(429, "too_busy", "The service has as many requests as it works on at once. Try again in a second.")
+    return RequestError(429, "too_busy", "The service has as many requests as it works on at once.", retry_after=1)
 
 
-def too_late(seconds: float) -> Problem:
+def too_late(seconds: float) -> RequestError:
     """Return the answer to a request whose time is over."""
-    return Problem(504, "deadline", f"There was no answer within {seconds:g} s.")
+    return RequestError(504, "deadline", f"There was no answer within {seconds:g} s.")
 
 
-def not_ready() -> Problem:
-    """Return the answer while a model is being loaded, or the service is ending."""
-    return Problem(503, "not_ready", "The service is starting or ending. Ask /health/ready.")
+def not_ready() -> RequestError:
+    """Return the answer before a model is compiled."""
+    return RequestError(503, "not_ready", "The service is starting or ending. Ask /health/ready.", retry_after=1)

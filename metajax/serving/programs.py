@@ -3,7 +3,8 @@
 Each is vmapped over users, and none reads or writes more of the meta-parameters than its arguments.
 """
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,13 +39,7 @@ class Lists(NamedTuple):
     variances: jax.Array
 
 
-class Program(Protocol):
-    """A compiled function."""
-
-    def __call__(self, *arguments: Any, **static: Any) -> Any: ...
-
-
-def adapting(learner: Learner) -> Program:
+def adapting(learner: Learner) -> Callable[..., Adapted]:
     """Return `(meta_params, representations, starts, positions, target) -> Adapted`.
 
     `starts` are states where the learner's streaming is exact, and encoded users otherwise: those begin anew.
@@ -64,7 +59,7 @@ def adapting(learner: Learner) -> Program:
     return jax.jit(jax.vmap(adapt, in_axes=(None, None, 0, 0, 0)))
 
 
-def ranking(learner: Learner, *, linear: bool) -> Program:
+def ranking(learner: Learner, *, linear: bool) -> Callable[..., Lists]:
     """Return `(meta_params, representations, states, allowed, k=) -> Lists`; `allowed` is bool `[users, items]`."""
     score = linear_score(learner) if linear else predicted_score(learner)
 
@@ -82,7 +77,7 @@ def ranking(learner: Learner, *, linear: bool) -> Program:
     return jax.jit(ranks, static_argnames="k")
 
 
-def comparing(learner: Learner, scale: tuple[float, float]) -> Program:
+def comparing(learner: Learner, scale: tuple[float, float]) -> Callable[..., Lists]:
     """Return `(meta_params, representations, user, position, k=) -> Lists`: the items most alike, and how much.
 
     Alike is what a rating of the one tells of the other: by how much the prediction rises from the lowest to the
@@ -95,12 +90,13 @@ def comparing(learner: Learner, scale: tuple[float, float]) -> Program:
             state = adapt_to(learner)(meta_params, catalogue, user, position[None], rating[None])
             return learner.predict(meta_params, state, representations).mean
 
-        def rise(meta_params: PyTree, ratings: jax.Array, representations: PyTree) -> jax.Array:
-            difference = means(meta_params, ratings[1], representations) - means(meta_params, ratings[0], representations)
+        def rise(meta_params: PyTree, state: PyTree, representations: PyTree) -> jax.Array:
+            lowest, highest = state
+            difference = means(meta_params, highest, representations) - means(meta_params, lowest, representations)
             return difference / max(high - low, 1e-6)
 
         catalogue = representations
-        best = ranker(rise, k=k)(meta_params, jnp.array([low, high], jnp.float32), representations, position[None])
+        best = ranker(rise, k=k)(meta_params, (jnp.float32(low), jnp.float32(high)), representations, position[None])
         return Lists(best.positions, best.scores, jnp.full_like(best.scores, jnp.nan))
 
     return jax.jit(compare, static_argnames="k")

@@ -1,13 +1,18 @@
-"""What requests and answers look like. Requests are strict: a field too many is refused, and so is text for a number."""
+"""What requests and answers look like. Requests are strict: no field too many, no text for a number."""
 
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-UserId = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE, description="The client's own id.")]
+UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="The client's own id.")]
 ItemId = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE, description="The data's own id.")]
-EventId = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE, description="Unique; sent twice, stored once.")]
+EventId = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=100, pattern=PRINTABLE, description="Unique among a user's; sent twice, stored once."
+    ),
+]
 Feature = str | int | float | bool | None | list[str]
 
 
@@ -111,11 +116,11 @@ class Feedback(Struct, forbid_unknown_fields=True, kw_only=True):
     """Events, or the fields of one."""
 
     events: Annotated[list[FeedbackEvent], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
-    id: EventId | None | UnsetType = UNSET
+    id: EventId | UnsetType | None = UNSET
     user: UserId | UnsetType = UNSET
     item: ItemId | UnsetType = UNSET
-    rating: float | None | UnsetType = UNSET
-    time: Annotated[float, Meta(ge=0)] | None | UnsetType = UNSET
+    rating: float | UnsetType | None = UNSET
+    time: Annotated[float, Meta(ge=0)] | UnsetType | None = UNSET
 
 
 class FeedbackProblem(Struct):

@@ -1,42 +1,32 @@
 """The service itself, without HTTP: recommendations, feedback and users, over a store and versions of the model."""
 
 import asyncio
+import logging
 import math
-import time
-import uuid
 from collections.abc import Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from metajax.errors import StoreError
 from metajax.serving import requests
+from metajax.serving.admission import Admission
 from metajax.serving.batching import Answer, Batcher, Job
 from metajax.serving.drift import Drift
+from metajax.serving.feedback import store_feedback, store_gone
 from metajax.serving.metrics import Metrics
-from metajax.serving.problems import Problem, invalid, not_ready, too_busy, too_late
-from metajax.serving.requests import Rated
-from metajax.serving.schemas import ErrorBody, FeedbackEvent, FeedbackResult, Item, Recommendations, Request
+from metajax.serving.planning import Plan, plan, read
+from metajax.serving.problems import invalid, not_ready
+from metajax.serving.schemas import FeedbackEvent, FeedbackResult, Item, Recommendations, Request
 from metajax.serving.settings import Settings
-from metajax.serving.states import state_from_bytes, state_to_bytes, unknown_to
-from metajax.serving.store import Event, StoredState, UserRecord, UserStore
+from metajax.serving.states import state_to_bytes
+from metajax.serving.store import StoredState, UserRecord, UserStore
 from metajax.serving.version import Leaves, Version
 from metajax.serving.versions import Versions
 
-FUTURE = 3600.0
-"""Seconds by which a client's clock may be ahead."""
-NOBODY = UserRecord((), None)
-
-
-class Plan(NamedTuple):
-    """How a user is adapted: from what, to which ratings, and what is known of them altogether."""
-
-    start: Leaves
-    news: Rated
-    everything: Rated
-    wants_state: bool
-    record: UserRecord
+log = logging.getLogger("metajax.serving")
+MOST_LATER = 1000
+"""States to be written, and comparisons with a shadow, that may wait: beyond them, new ones are let go."""
 
 
 class Service:
@@ -50,20 +40,21 @@ class Service:
         self.metrics = metrics
         self.drift = Drift(metrics)
         self.batcher = Batcher(settings.buckets, metrics)
+        self.listing = Admission(settings.max_waiting, settings.deadline, metrics.admitted)
+        self.storing = Admission(settings.max_storing, settings.deadline, metrics.storing)
         self.is_closing = False
-        self._listing = _Admission(settings.max_waiting)
-        self._storing = _Admission(settings.max_storing)
-        self._later: set[asyncio.Task[Any]] = set()
+        self._later: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether requests are answered."""
+        """Whether new requests are welcome."""
         return self.versions.is_ready and not self.is_closing
 
     def start(self) -> None:
         """Begin to answer, and compile the first version meanwhile."""
         self.batcher.start()
-        self._do_later(self.versions.warm_up_first())
+        self._warming = asyncio.get_running_loop().create_task(self.versions.warm_up_first())
 
     async def close(self) -> None:
         """Finish what was begun, and close the store."""
@@ -73,61 +64,122 @@ class Service:
         await self.batcher.close()
         await self.store.close()
 
-    @asynccontextmanager
-    async def within_limits(self, *, storing: bool = False):  # noqa: ANN201
-        """Hold a place among the requests that are worked on at once, until the deadline.
+    async def recommend(self, request: Request, request_id: str) -> Recommendations:
+        """Adapt to one person and list what suits them.
 
         Raises:
-            Problem: if there is no place, time is over, or nothing is ready.
+            RequestError: if the request makes no sense, or cannot be answered now.
         """
-        if not self.versions.is_ready:
-            raise not_ready()
-        with self._storing if storing else self._listing:
-            try:
-                async with asyncio.timeout(self.settings.deadline):
-                    yield
-            except TimeoutError:
-                raise too_late(self.settings.deadline) from None
-
-    async def recommend(self, request: Request, request_id: str) -> Recommendations:
-        """Adapt to one person and list what suits them."""
-        if request.user is None and request.ratings is None:
-            raise invalid("Give a user, or ratings: an object of item -> rating, which may be empty.")
-        if request.user is not None and request.ratings is not None:
-            raise invalid("Give a user or ratings, not both: ratings of a known user are sent to /v1/feedback.")
+        self._must_be_ready()
+        if (request.user is None) == (request.ratings is None):
+            raise invalid(
+                "Give either a user or ratings (an object of item -> rating, which may be empty). "
+                "Ratings of a known user are sent to /v1/feedback."
+            )
         version, arm = self.versions.of(request.user)
-        plan = await self._plan(version, request)
-        mask, strangers = requests.allowed(request, version.catalogue, plan.everything.positions)
-        answer = await self._answer(version, plan, mask, request.n)
+        planned = await plan(version, request, self.store, self.settings.max_state)
+        answer, strangers = await self._answer(version, request, planned)
         if answer.state is not None and request.user is not None:
-            self._keep(version, request.user, plan.record, answer.state)
-        self._observe(version, plan, answer)
-        if (shadow := self.versions.shadow) is not None:
-            self._do_later(self._compare(shadow, request, version, answer))
+            self._do_later(self._keep(request.user, version, planned.record, answer.state))
+        self._observe(version, arm, planned, strangers, answer)
+        if (shadow := self.versions.shadow) is not None and shadow is not version:
+            self._do_later(self._compare(shadow, version, request, answer))
         return Recommendations(
             request_id=request_id,
             model=version.name,
             arm=arm,
-            user_known=bool(plan.record.events),
+            user_known=bool(planned.record.events),
             items=listed(version, answer),
-            unknown_items=list(dict.fromkeys([*plan.everything.unknown, *strangers])),
-            ignored=plan.everything.ignored,
+            unknown_items=list(dict.fromkeys([*planned.everything.unknown, *strangers])),
+            ignored=planned.everything.ignored,
         )
 
     async def feedback(self, events: Sequence[FeedbackEvent]) -> list[FeedbackResult]:
-        """Store events; those that make no sense are reported, each by itself."""
-        now = time.time()
-        problems = [self._objection(event, now) for event in events]
-        named = [
-            Event(one.id or uuid.uuid4().hex, one.user, one.item, one.rating, now if one.time is None else one.time)
-            for one in events
-        ]
-        sound = [event for event, problem in zip(named, problems, strict=True) if problem is None]
-        with reachable():
-            new = dict(zip(sound, await self.store.append(sound), strict=True)) if sound else {}
-        for event in sound:
-            self.drift.rated(self.versions.active, event, new=new[event])
-        return [
-            FeedbackResult(event.id, problem is None, problem is None and not new[event], **_error(problem))
-            for event, problem in zip(named, problems, strict=True)
-        ]
+        """Store events; those that make no sense are reported, each by itself.
+
+        Raises:
+            RequestError: if the store is gone.
+        """
+        self._must_be_ready()
+        return await store_feedback(events, store=self.store, version=self.versions.active, drift=self.drift)
+
+    async def user(self, user: str) -> tuple[UserRecord, Version]:
+        """Return all that is kept about a user, and the version whose state that is."""
+        version, _ = self.versions.of(user)
+        return await read(self.store, user, version), version
+
+    async def erase(self, user: str) -> int:
+        """Delete all that is kept about a user; return how many events that were.
+
+        Raises:
+            RequestError: if the store is gone.
+        """
+        try:
+            return await self.store.erase(user)
+        except StoreError as error:
+            raise store_gone() from error
+
+    async def similar(self, version: Version, position: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of up to n items like one, and how much."""
+        self._must_be_ready()
+        return await self.batcher.call(version.similar, position, n, self.settings.buckets.lists)
+
+    def _must_be_ready(self) -> None:
+        if not self.versions.is_ready:
+            raise not_ready()
+
+    async def _answer(self, version: Version, request: Request, planned: Plan) -> tuple[Answer, list[str]]:
+        rated = planned.everything.positions
+        mask, strangers = requests.allowed(request, version.catalogue, rated)
+        news = planned.news
+        job = Job(version, planned.start, news.positions, news.target, mask, request.n, planned.wants_state)
+        return await self.batcher.answer(job), strangers
+
+    async def _keep(self, user: str, version: Version, record: UserRecord, state: Leaves) -> None:
+        """Store a state: a cache, whose loss costs an adaptation."""
+        last = record.events[-1].id
+        try:
+            await self.store.write_state(user, StoredState(version.name, record.revision, state_to_bytes(state), last))
+        except StoreError as error:
+            log.warning("a state was not stored", extra={"reason": str(error)})
+
+    async def _compare(self, shadow: Version, active: Version, request: Request, answer: Answer) -> None:
+        """Answer with the shadow too, and count what both list."""
+        planned = await plan(shadow, request, self.store, 0)
+        other, _ = await self._answer(shadow, request, planned)
+        ours = {active.catalogue.ids[one] for one in answer.positions}
+        theirs = {shadow.catalogue.ids[one] for one in other.positions}
+        self.metrics.shadow_overlap.labels(shadow.name).observe(len(ours & theirs) / max(len(ours), 1))
+
+    def _observe(self, version: Version, arm: str, planned: Plan, strangers: list[str], answer: Answer) -> None:
+        self.metrics.arms.labels(version.name, arm).inc()
+        self.metrics.unknown_items.inc(len(planned.everything.unknown) + len(strangers))
+        self.metrics.known_items.inc(len(planned.everything.positions))
+        self.drift.listed(answer.positions)
+        if not math.isnan(answer.loss):
+            self.metrics.adaptation_loss.labels(version.name).observe(answer.loss)
+
+    def _do_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what no answer waits for."""
+        if len(self._later) >= MOST_LATER:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("work beside the requests failed", exc_info=error)
+
+
+def listed(version: Version, answer: Answer) -> list[Item]:
+    """Return the items of an answer: scores on the scale, uncertainties as standard deviations."""
+    ids, titles = version.catalogue.ids, version.catalogue.titles
+    scores = answer.scores.clip(*version.artifact.scale).tolist()
+    deviations = np.sqrt(answer.variances).tolist()
+    return [
+        Item(ids[position], titles[position], score, None if math.isnan(deviation) else deviation)
+        for position, score, deviation in zip(answer.positions.tolist(), scores, deviations, strict=True)
+    ]

@@ -64,7 +64,7 @@ class Version:
         """Return what adapting starts from: a state where streaming is exact, else the encoded user.
 
         Raises:
-            Problem: if a feature is of a kind that the encoding cannot read.
+            RequestError: if a feature is of a kind that the encoding cannot read.
         """
         try:
             return [np.asarray(leaf) for leaf in jax.tree.leaves(self._start(features))]

@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax.errors import MetajaxError, StorageError
 from metajax.recommender import artifact_folder
-from metajax.serving.problems import Problem
+from metajax.serving.problems import RequestError
 from metajax.serving.schemas import ModelInfo, Models
 from metajax.serving.settings import Settings
 from metajax.serving.version import Version, manifest_hash
@@ -53,7 +53,7 @@ class Versions:
         """Check, load and compile a version, beside those that answer.
 
         Raises:
-            Problem: if it lies elsewhere than it may, or is not whole: then nothing changes.
+            RequestError: if it lies elsewhere than it may, or is not whole: then nothing changes.
         """
         async with self._lock:
             self.loading = path
@@ -67,7 +67,7 @@ class Versions:
                 return self._held[name]
             except MetajaxError as error:
                 self.last_error = str(error)
-                raise error if isinstance(error, Problem) else Problem(400, "refused", str(error)) from error
+                raise error if isinstance(error, RequestError) else RequestError(400, "refused", str(error)) from error
             finally:
                 self.loading = None
 
@@ -83,10 +83,10 @@ class Versions:
         """Let the previous version answer again.
 
         Raises:
-            Problem: if there is none.
+            RequestError: if there is none.
         """
         if self.previous is None:
-            raise Problem(400, "no_previous", "No version was active before this one.")
+            raise RequestError(400, "no_previous", "No version was active before this one.")
         self.promote(self.previous.name)
 
     def run_in_shadow(self, name: str | None) -> None:
@@ -115,21 +115,21 @@ class Versions:
     def _named(self, name: str) -> Version:
         if name not in self._held:
             held = ", ".join(self._held)
-            raise Problem(400, "unknown_version", f"There is no version {name!r}; loaded are {held}.")
+            raise RequestError(400, "unknown_version", f"There is no version {name!r}; loaded are {held}.")
         return self._held[name]
 
     def _permitted(self, path: str) -> Path:
         root = (self._settings.models or Path.cwd()).resolve()
         folder = (root / path).resolve()
         if not folder.is_relative_to(root):
-            raise Problem(400, "refused", f"Models are loaded from below {root} only.")
+            raise RequestError(400, "refused", f"Models are loaded from below {root} only.")
         return artifact_folder(folder)
 
     def _make_room(self) -> None:
         in_use = (self.active, self.previous, self.shadow, self.treatment)
         idle = [name for name, version in self._held.items() if version not in in_use]
         if len(self._held) >= self._settings.max_versions and not idle:
-            raise Problem(400, "too_many", f"All of the {len(self._held)} versions that are held are in use.")
+            raise RequestError(400, "too_many", f"All of the {len(self._held)} versions that are held are in use.")
         if len(self._held) >= self._settings.max_versions:
             del self._held[idle[0]]
 
