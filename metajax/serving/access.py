@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from litestar.connection import ASGIConnection
+from litestar.connection import ASGIConnection, Request
 from litestar.handlers import BaseRouteHandler
 
+from metajax.serving.http import PRINCIPAL, USER, note
 from metajax.serving.keys import Keys, Principal
 from metajax.serving.problems import RequestError, forbidden
 from metajax.serving.rates import Rates
@@ -42,21 +43,29 @@ class Access:
             return
         if scope == "admin" and not self.keys.has_admin and self.tokens is None:
             raise RequestError(404, "not_found", "Not Found")
-        principal = self.identify(connection)
-        if principal is None:
+        found = self.identify(connection)
+        if found is None:
             raise RequestError(401, "no_key", "Send a key: the header `Authorization: Bearer <key>`.")
-        if principal.rate is not None and (seconds := self.rates.wait(principal.name, principal.rate)):
-            raise RequestError(429, "rate", f"This key may ask {principal.rate:g} times a second.", retry_after=seconds)
-        if scope not in principal.scopes:
+        if found.rate is not None and (seconds := self.rates.wait(found.name, found.rate)):
+            raise RequestError(429, "rate", f"This key may ask {found.rate:g} times a second.", retry_after=seconds)
+        if scope not in found.scopes:
             raise forbidden(f"This needs a key of the scope {scope}.")
-        connection.state.principal = principal
+        connection.state.principal = found
+        note(connection, PRINCIPAL, found.name)
 
 
-def check_user(principal: Principal, user: str | None) -> None:
+def check_user(request: Request[Any, Any, Any], user: str | None) -> None:
     """Refuse another user to who is bound to one.
 
     Raises:
         RequestError: 403.
     """
-    if principal.user is not None and user is not None and user != principal.user:
+    bound = principal(request).user
+    if bound is not None and user is not None and user != bound:
         raise forbidden("This key is bound to another user.")
+    note(request, USER, user)
+
+
+def principal(request: Request[Any, Any, Any]) -> Principal:
+    """Return who asks."""
+    return request.state.principal

@@ -21,6 +21,7 @@ from metajax.serving import (
 )
 from metajax.serving.access import Access
 from metajax.serving.http import Frame, StrictRequest, error_response
+from metajax.serving.logs import UserHash
 from metajax.serving.service import Service
 
 HANDLERS = [
@@ -86,4 +87,4 @@ def make_app(service: Service, access: Access) -> Frame:
             security=[{"key": []}],
         ),
     )
-    return Frame(app, service.metrics, log_requests=service.settings.log_requests)
+    return Frame(app, service.metrics, UserHash(access.keys.derived("log")), service.settings)

@@ -1,21 +1,24 @@
 """What every request and answer has: strict JSON, an id, headers of security, errors of one form, a line in the log."""
 
-import hmac
+import asyncio
 import logging
 import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request, Response
+from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 
 from metajax.errors import DataError, StoreError
+from metajax.serving.logs import UserHash
 from metajax.serving.metrics import Metrics
 from metajax.serving.problems import RequestError, invalid
 from metajax.serving.schemas import Error, ErrorBody
+from metajax.serving.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -24,6 +27,8 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 log = logging.getLogger("metajax.serving")
 REQUEST_ID = "metajax_request_id"
+PRINCIPAL, USER = "metajax_principal", "metajax_user"
+"""Where a request's scope says who asks, and for whom: the log has hashes of both."""
 GIVEN_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "invalid"}
 HEADERS = [
@@ -62,11 +67,12 @@ class StrictRequest(Request[Any, Any, Any]):
 class Frame:
     """Wraps the application, so that no answer goes without id, headers and measure."""
 
-    def __init__(self, app: App, metrics: Metrics, *, log_requests: bool) -> None:
+    def __init__(self, app: App, metrics: Metrics, user_hash: UserHash, settings: Settings) -> None:
         """Wrap an application."""
         self._app = app
         self._metrics = metrics
-        self._log_requests = log_requests
+        self._user_hash = user_hash
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,8 +80,7 @@ class Frame:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = _request_id(scope)
-        scope[REQUEST_ID] = request_id
+        scope[REQUEST_ID] = request_id = _request_id(scope)
         status = 500
 
         async def send_framed(message: MutableMapping[str, Any]) -> None:
@@ -86,14 +91,38 @@ class Frame:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_framed)
+            await self._app(scope, _in_time(receive, self._settings.body_seconds), send_framed)
         finally:
-            seconds = time.perf_counter() - began
-            route = scope.get("path_template") or "other"
-            self._metrics.latency.labels(route, str(status)).observe(seconds)
-            if self._log_requests or status >= 500:
-                fields = {"route": route, "status": status, "seconds": round(seconds, 5), "request_id": request_id}
-                log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=fields)
+            self._measure(scope, status, time.perf_counter() - began)
+
+    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or "other"
+        self._metrics.latency.labels(route, str(status)).observe(seconds)
+        if self._settings.log_requests or status >= 500:
+            names = {"principal": scope.get(PRINCIPAL), "user": scope.get(USER)}
+            hashes = {name: self._user_hash(value) for name, value in names.items() if value}
+            fields = {"route": route, "status": status, "seconds": round(seconds, 5), "request_id": scope[REQUEST_ID]}
+            log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=fields | hashes)
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """Bound the time in which the body comes: a client that sends it in drops holds nothing for long."""
+    until = asyncio.get_running_loop().time() + seconds
+    has_come = False
+
+    async def receive_in_time() -> Any:
+        nonlocal has_come
+        if has_come:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise RequestError(408, "slow", f"The body did not come within {seconds:g} s.") from None
+        has_come = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def _request_id(scope: Scope) -> str:
@@ -106,6 +135,11 @@ def _request_id(scope: Scope) -> str:
 def request_id(request: Request[Any, Any, Any]) -> str:
     """Return the id of a request."""
     return request.scope.get(REQUEST_ID, "")
+
+
+def note(connection: ASGIConnection[Any, Any, Any, Any], name: str, value: str | None) -> None:
+    """Put into a request's scope what the log will want."""
+    cast("Scope", connection.scope)[name] = value
 
 
 def problem_of(error: Exception) -> RequestError:
@@ -139,15 +173,3 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 def _extra(error: HTTPException) -> list[dict[str, Any]]:
     return [one for one in error.extra if isinstance(one, dict)] if isinstance(error.extra, list) else []
-
-
-class UserHash:
-    """Names users in logs without telling who they are."""
-
-    def __init__(self, secret: bytes) -> None:
-        """Hash with a secret: without it nobody can try names."""
-        self._secret = secret
-
-    def __call__(self, user: str) -> str:
-        """Return twelve digits that are always the same for a user."""
-        return hmac.digest(self._secret, user.encode(), "sha256").hex()[:12]

@@ -127,7 +127,7 @@ async def infer(
     data: JSONBody[InferenceRequest], request: Request[Any, Any, Any], service: TheService
 ) -> InferenceResponse:
     """Adapt to ratings and rank, for clients of the protocol."""
-    found = await answer(service, _request(data), request.state.principal, request_id(request))
+    found = await answer(service, _request(data), request, request_id(request))
     count = [len(found.items)]
     outputs = [
         Tensor("items", count, "BYTES", [one.item for one in found.items]),

@@ -13,7 +13,6 @@ from metajax.serving.access import check_user
 from metajax.serving.answers import ERRORS
 from metajax.serving.dependencies import TheService
 from metajax.serving.http import problem_of, request_id
-from metajax.serving.keys import Principal
 from metajax.serving.problems import invalid
 from metajax.serving.schemas import (
     Batch,
@@ -27,11 +26,13 @@ from metajax.serving.schemas import (
 from metajax.serving.service import Service
 
 
-async def answer(service: Service, data: schemas.Request, principal: Principal, number: str) -> schemas.Recommendations:
+async def answer(
+    service: Service, data: schemas.Request, request: Request[Any, Any, Any], name: str
+) -> schemas.Recommendations:
     """Answer one request, if there is a place for it and its user may be read."""
-    check_user(principal, data.user)
+    check_user(request, data.user)
     async with service.listing.place():
-        return await service.recommend(data, number)
+        return await service.recommend(data, name)
 
 
 @post("/v1/recommend", status_code=200, opt={"scope": "recommend"}, responses=ERRORS, summary="Recommend")
@@ -39,7 +40,7 @@ async def recommend(
     data: JSONBody[schemas.Request], request: Request[Any, Any, Any], service: TheService
 ) -> schemas.Recommendations:
     """List what suits a known user, or somebody whose ratings are given. Whom nobody has seen gets the prior."""
-    return await answer(service, data, request.state.principal, request_id(request))
+    return await answer(service, data, request, request_id(request))
 
 
 @post("/v1/recommend:batch", status_code=200, opt={"scope": "recommend"}, responses=ERRORS, summary="Recommend to many")
@@ -50,7 +51,7 @@ async def recommend_batch(data: JSONBody[Batch], request: Request[Any, Any, Any]
     async def result(number: int, one: schemas.Request) -> BatchResult:
         part = f"{name}.{number}"
         try:
-            return BatchResult(ok=await answer(service, one, request.state.principal, part))
+            return BatchResult(ok=await answer(service, one, request, part))
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
@@ -65,7 +66,7 @@ async def feedback(data: JSONBody[Feedback], request: Request[Any, Any, Any], se
     """Store events: what is answered as stored is durable, and the next list knows it. Null withdraws a rating."""
     events = _events(data)
     for event in events:
-        check_user(request.state.principal, event.user)
+        check_user(request, event.user)
     async with service.storing.place():
         return FeedbackResults(await service.feedback(events))
 

@@ -6,7 +6,7 @@ from litestar import Request, Response, delete, get
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
-from metajax.serving.access import COOKIE, check_user
+from metajax.serving.access import COOKIE, check_user, principal
 from metajax.serving.answers import ERRORS, NOT_FOUND
 from metajax.serving.dependencies import TheAccess, TheService
 from metajax.serving.feedback import SEPARATOR
@@ -45,7 +45,7 @@ async def erase_user(user: FromPath[str], request: Request[Any, Any, Any], servi
     name = _permitted(user, request)
     async with service.storing.place():
         response = Response(Erased(name, await service.erase(name)))
-    if request.state.principal.name.startswith("session:"):
+    if principal(request).name.startswith("session:"):
         response.delete_cookie(COOKIE, path="/")
     return response
 
@@ -74,5 +74,5 @@ def _permitted(path: str, request: Request[Any, Any, Any]) -> str:
     name = path.removeprefix("/")
     if not 0 < len(name) <= LONGEST or not name.isprintable():
         raise invalid(f"A user's id has 1 to {LONGEST} printable characters.")
-    check_user(request.state.principal, name)
+    check_user(request, name)
     return name

@@ -29,6 +29,10 @@ MOST_LATER = 1000
 """States to be written, and comparisons with a shadow, that may wait: beyond them, new ones are let go."""
 
 
+FLUSH_SECONDS = 1.0
+"""Time in which states are stored at the end; one that is not is made anew later."""
+
+
 class Service:
     """Answers requests. `start` it in an event loop, and `close` it."""
 
@@ -55,12 +59,16 @@ class Service:
         """Begin to answer, and compile the first version meanwhile."""
         self.batcher.start()
         self._warming = asyncio.get_running_loop().create_task(self.versions.warm_up_first())
+        self._warming.add_done_callback(self._done)
 
     async def close(self) -> None:
         """Finish what was begun, and close the store."""
         self.is_closing = True
-        while self._later:
-            await asyncio.gather(*self._later, return_exceptions=True)
+        if self._later:
+            await asyncio.wait(self._later, timeout=FLUSH_SECONDS)
+        if self._warming is not None:
+            self._warming.cancel()
+        self.versions.close()
         await self.batcher.close()
         await self.store.close()
 
@@ -171,7 +179,7 @@ class Service:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._later.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("work beside the requests failed", exc_info=error)
+            log.error("work beside the requests failed", exc_info=error)
 
 
 def listed(version: Version, answer: Answer) -> list[Item]:

@@ -49,13 +49,13 @@ class Settings:
     """Versions of the model that are held in memory at once."""
     models: Path | None = None
     """Folder below which an administrator may load models; that of the first model's folder by default."""
-    page: bool = True
-    """Give whoever opens the page a cookie that is bound to a new, anonymous user."""
     secure_cookies: bool = False
     """Mark that cookie as one for https only: right wherever the service is reached by https."""
     session_rate: float = 20.0
     """Requests per second that one such cookie may make."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
-    drain: float = 8.0
+    body_seconds: float = 10.0
+    """Seconds in which a request's body must have come; later it is answered 408."""
+    drain: int = 7
     """Seconds that requests under way are given after SIGTERM."""

@@ -50,14 +50,18 @@ class Version:
         self.prior = self.start({})
 
     @classmethod
-    def load(cls, run: Path) -> "Version":
+    def load(cls, run: Path, *, experiment: Any = None) -> "Version":
         """Check, read and represent an artifact, or that of a run.
+
+        Args:
+            run: the folder.
+            experiment: for a run with parts of your own.
 
         Raises:
             StorageError: if there is none, or it is not whole.
         """
         folder = artifact_folder(run)
-        recommender = Recommender.load(folder)
+        recommender = Recommender.load(folder, experiment=experiment)
         return cls(recommender, manifest_hash(folder), folder=folder)
 
     def start(self, features: Mapping[str, Any]) -> Leaves:

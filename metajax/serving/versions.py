@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from metajax.serving.schemas import ModelInfo, Models
 from metajax.serving.settings import Settings
 from metajax.serving.version import Version, manifest_hash
 
+Result = TypeVar("Result")
 CONTROL, TREATMENT = "a", "b"
 
 
@@ -37,6 +40,7 @@ class Versions:
         self._settings = settings
         self._load = load
         self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metajax-load")
 
     def of(self, user: str | None) -> tuple[Version, str]:
         """Return who answers a user, and the arm; a user stays in it while the share stays."""
@@ -46,7 +50,7 @@ class Versions:
 
     async def warm_up_first(self) -> None:
         """Compile the first version; then the service is ready."""
-        await asyncio.to_thread(_checked, self.active, self._settings)
+        await self._beside(_checked, self.active, self._settings)
         self.is_ready = True
 
     async def load(self, path: str) -> Version:
@@ -59,10 +63,10 @@ class Versions:
             self.loading = path
             try:
                 folder = self._permitted(path)
-                name = await asyncio.to_thread(manifest_hash, folder)
+                name = await self._beside(manifest_hash, folder)
                 if name not in self._held:
                     self._make_room()
-                    self._held[name] = await asyncio.to_thread(self._loaded, folder)
+                    self._held[name] = await self._beside(self._loaded, folder)
                 self.last_error = None
                 return self._held[name]
             except MetajaxError as error:
@@ -111,6 +115,14 @@ class Versions:
             for version in self._held.values()
         ]
         return Models(models, self.share, self.loading, self.last_error)
+
+    def close(self) -> None:
+        """Load no more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _beside(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call a function in the thread that loads."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
     def _named(self, name: str) -> Version:
         if name not in self._held:
