@@ -146,12 +146,18 @@ class SqliteStore:
         """Write what came since the last transaction began; the first of several submissions does the work of all."""
         group = [self._waiting.popleft() for _ in range(len(self._waiting))]
         group = [waiting for waiting in group if waiting.future.set_running_or_notify_cancel()]
+        if not group:
+            return
         try:
             self._write_together(group)
-        except BaseException:
-            # One call that cannot be stored must not fail the others: each has a transaction of its own.
-            for waiting in group:
-                self._write_alone(waiting)
+        except BaseException as error:
+            if len(group) == 1 or _kind(error.__cause__) == "SQLITE_BUSY":
+                for waiting in group:
+                    waiting.future.set_exception(error)
+            else:
+                # One call that cannot be stored must not fail the others: each has a transaction of its own.
+                for waiting in group:
+                    self._write_alone(waiting)
 
     def _write_alone(self, waiting: _Waiting) -> None:
         try:
@@ -293,13 +299,17 @@ _REMEDIES = {
 }
 
 
+def _kind(error: BaseException | None) -> str:
+    """Name the kind of an SQLite error, such as SQLITE_IOERR for SQLITE_IOERR_WRITE; of any other, the empty text."""
+    return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+
+
 @contextmanager
 def _errors_told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        remedy = _REMEDIES.get(name, "see the SQLite error")
+        remedy = _REMEDIES.get(_kind(error), "see the SQLite error")
         raise StoreError(f"The store {path} failed, and nothing of this call is stored: {remedy} ({error}).") from error
     except OSError as error:
         raise StoreError(
