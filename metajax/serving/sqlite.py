@@ -5,6 +5,7 @@ fsync of its commit. Reads have a connection of their own and do not wait for wr
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections import deque
@@ -42,6 +43,8 @@ _SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+_logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Call = Callable[[sqlite3.Connection], Any]
 
@@ -56,8 +59,10 @@ class SqliteStore:
 
     Several processes of one machine may share it; the file must not be on a network file system.
 
-    Erasure overwrites what it deletes with zeros and empties the write-ahead log. Where another process is reading at
-    that moment, the log is emptied at the next write, or when the last process closes the file.
+    Erasure rewrites the file without the user and empties its log, so that nothing of the user can be read there. All
+    erasures that wait share one rewrite, which takes a second or two for a million events; other writes wait for it,
+    reads do not. Where it fails, as on a full disk or beside a process that reads for long, the user is deleted all
+    the same, and the next erasure rewrites.
 
     Args:
         path: in a folder that exists.
@@ -66,7 +71,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, busy_seconds: float = 5.0):
         self._path = path
-        self._log_is_to_be_emptied = False
+        self._is_to_be_swept = False
         self._waiting: deque[_Waiting] = deque()
         with _errors_told(path):
             self._file = _make_private(path)
@@ -97,10 +102,12 @@ class SqliteStore:
 
         def delete(connection: sqlite3.Connection) -> int:
             connection.execute("DELETE FROM states WHERE user = ?", (user,))
-            self._log_is_to_be_emptied = True
+            self._is_to_be_swept = True
             return connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
 
-        return await self._write(delete)
+        count = await self._write(delete)
+        await asyncio.wrap_future(self._submit(self._writer, self._sweep))
+        return count
 
     async def ready(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT count(*) FROM sqlite_master").fetchone())
@@ -111,8 +118,8 @@ class SqliteStore:
     def _close(self) -> None:
         for executor in (self._writer, self._reader):
             executor.shutdown()
-        for connection in (self._read_connection, self._write_connection):
-            connection.close()
+        self._read_connection.close()
+        self._write_connection.close()
 
     async def _read(self, call: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.wrap_future(self._submit(self._reader, self._read_now, call))
@@ -139,14 +146,18 @@ class SqliteStore:
         """Write what came since the last transaction began; the first of several submissions does the work of all."""
         group = [self._waiting.popleft() for _ in range(len(self._waiting))]
         group = [waiting for waiting in group if waiting.future.set_running_or_notify_cancel()]
+        if not group:
+            return
         try:
             self._write_together(group)
-        except BaseException:
-            # One call that cannot be stored must not fail the others: each has a transaction of its own.
-            for waiting in group:
-                self._write_alone(waiting)
-        if self._log_is_to_be_emptied:
-            self._empty_log()
+        except BaseException as error:
+            if len(group) == 1 or _kind(error.__cause__) == "SQLITE_BUSY":
+                for waiting in group:
+                    waiting.future.set_exception(error)
+            else:
+                # One call that cannot be stored must not fail the others: each has a transaction of its own.
+                for waiting in group:
+                    self._write_alone(waiting)
 
     def _write_alone(self, waiting: _Waiting) -> None:
         try:
@@ -169,12 +180,22 @@ class SqliteStore:
         if (found.st_dev, found.st_ino) != self._file:
             raise StoreError(f"{self._path} was replaced by another file: restart the service to use that one.")
 
-    def _empty_log(self) -> None:
+    def _sweep(self) -> None:
+        """Rewrite the file and empty its log, once for all erasures so far: their rows are deleted already.
+
+        `secure_delete` overwrites rows, but not the copies that a b-tree leaves in a page whose rows moved to another.
+        """
+        if not self._is_to_be_swept:
+            return
         try:
+            self._write_connection.execute("VACUUM")
             busy, *_ = self._write_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error:
-            return  # the next write tries again
-        self._log_is_to_be_emptied = bool(busy)
+        except sqlite3.Error as error:
+            _logger.warning(
+                "Erased users may be readable in free space of %s until the next erasure: %s", self._path, error
+            )
+        else:
+            self._is_to_be_swept = bool(busy)
 
 
 def _insert(connection: sqlite3.Connection, events: Sequence[Event]) -> list[bool]:
@@ -278,13 +299,17 @@ _REMEDIES = {
 }
 
 
+def _kind(error: BaseException | None) -> str:
+    """Name the kind of an SQLite error, such as SQLITE_IOERR for SQLITE_IOERR_WRITE; of any other, the empty text."""
+    return "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+
+
 @contextmanager
 def _errors_told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        remedy = _REMEDIES.get(name, "see the SQLite error")
+        remedy = _REMEDIES.get(_kind(error), "see the SQLite error")
         raise StoreError(f"The store {path} failed, and nothing of this call is stored: {remedy} ({error}).") from error
     except OSError as error:
         raise StoreError(
