@@ -15,8 +15,21 @@ import polars as pl
 from metajax.errors import ConfigError, DataError
 from metajax.experiment.artifact import Artifact, read_artifact
 from metajax.experiment.experiment import Experiment
-from metajax.ranking import BLOCK, TopItems, adapt_to, is_linear, linear_score, predicted_score, ranker
-from metajax.types import Learner, PyTree
+from metajax.ranking import (
+    BLOCK,
+    TopItems,
+    adapt_to,
+    additive_contributions,
+    check_additive,
+    is_linear,
+    leave_one_out_effects,
+    linear_score,
+    predicted_score,
+    ranker,
+)
+from metajax.types import Examples, Learner, PyTree
+
+METHODS = ("leave_one_out", "additive")
 
 SMALLEST = 8
 """Rows that ratings, exclusions and lists are padded to at least."""
@@ -36,6 +49,22 @@ class Recommendation(NamedTuple):
     score: float
 
 
+class Reason(NamedTuple):
+    """What one rating did to a prediction.
+
+    Attributes:
+        item: the rated item, by the data's own id.
+        title: or None where the data have none.
+        rating: as it was given.
+        effect: what it added to the predicted target, before clipping to the scale.
+    """
+
+    item: Any
+    title: str | None
+    rating: float
+    effect: float
+
+
 class Recommender:
     """Adapts to people it has never seen; holds no user and changes nothing when it adapts."""
 
@@ -46,6 +75,7 @@ class Recommender:
         self._adapt = jax.jit(adapt_to(self.learner))
         self._predict = jax.jit(self.learner.predict)
         self._top = _ranking(self.learner)
+        self._effects = {method: jax.jit(_effects(self.learner, method)) for method in METHODS}
         self._positions = {str(one): position for position, one in enumerate(artifact.item_ids)}
         self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
 
@@ -83,11 +113,7 @@ class Recommender:
         _refuse_twice(found)
         positions = np.array(list(found.values()), np.int32)
         target = np.array([self._checked(item, rating) for item, rating in ratings.items()], np.float32)
-        rated = padded(positions, -1)
-        features = self._encoded(user) if user else self._unknown_user
-        meta_params = self.artifact.meta_params
-        state = self._adapt(meta_params, self.representations, features, rated, padded(target, 0))
-        return AdaptedUser(self, state, positions)
+        return self._adapted(positions, target, self._encoded(user) if user else self._unknown_user)
 
     def warm_up(self, *, max_ratings: int = 128, n: int = 10) -> None:
         """Compile all that up to `max_ratings` ratings and lists of up to `n` items need: later nothing compiles."""
@@ -107,6 +133,10 @@ class Recommender:
         near = self._near(str(item))
         meant = f" Did you mean: {'; '.join(near)}?" if near else " Give an id or a title of the catalogue."
         raise DataError(f"There is no item {item!r} in the catalogue.{meant}")
+
+    def named(self, position: int) -> tuple[Any, str | None]:
+        """Return the id and the title of a catalogue position."""
+        return self.artifact.item_ids[position], self.artifact.titles[position] if self.artifact.titles else None
 
     def scores(self, state: PyTree) -> np.ndarray:
         """Return `[num_items]` predicted targets, clipped to the scale."""
@@ -136,6 +166,43 @@ class Recommender:
         positions, scores = np.asarray(top.positions)[:n], np.asarray(top.scores)[:n]
         return positions[positions >= 0], scores[positions >= 0]
 
+    def effects(self, person: "AdaptedUser", positions: np.ndarray, method: str = "leave_one_out") -> np.ndarray:
+        """Return `[explained, rated]` what each of a person's ratings did to the predictions of some items.
+
+        Args:
+            person: adapted by this recommender.
+            positions: of the explained items, in the catalogue.
+            method: "leave_one_out", the prediction with all ratings minus that without one, or "additive", which sums
+                to the prediction minus that before any rating (see `metajax.ranking.explain`).
+
+        Raises:
+            ConfigError: for another method, or an additive one of a learner whose predictions are not affine in the
+                ratings.
+        """
+        if method not in self._effects:
+            raise ConfigError(f"Predictions are explained by one of {METHODS}, got {method=}.")
+        if method == "additive":
+            _ = self._is_additive
+        found = self._effects[method](
+            self.artifact.meta_params,
+            self.representations,
+            person.features,
+            padded(person.rated, -1),
+            padded(person.target, 0),
+            padded(positions.astype(np.int32), 0),
+        )
+        return np.asarray(found)[: len(positions), : len(person.rated)]
+
+    @cached_property
+    def _is_additive(self) -> bool:
+        """Whether predictions are affine in the ratings; raises `ConfigError` if not."""
+        spread = np.linspace(0, len(self.artifact.item_ids) - 1, 3 * SMALLEST).astype(np.int32)
+        rated, explained = (_rows(self.representations, part) for part in (spread[::3], spread[1::3]))
+        target = jnp.asarray(np.resize(np.array(self.artifact.scale, np.float32), SMALLEST))
+        examples = Examples(rated, target, jnp.ones_like(target))
+        check_additive(self.learner, self.artifact.meta_params, examples, self._unknown_user, explained)
+        return True
+
     @cached_property
     def _is_linear(self) -> bool:
         if len(self.artifact.item_ids) <= BLOCK:
@@ -145,10 +212,13 @@ class Recommender:
 
     def _of_positions(self, positions: np.ndarray) -> "AdaptedUser":
         """Adapt to somebody of whom nothing is known, who rates by turns the lowest and the highest."""
-        target = padded(np.resize(np.array(self.artifact.scale, np.float32), len(positions)), 0)
-        rated, items = padded(positions, -1), self.representations
-        state = self._adapt(self.artifact.meta_params, items, self._unknown_user, rated, target)
-        return AdaptedUser(self, state, positions)
+        target = np.resize(np.array(self.artifact.scale, np.float32), len(positions))
+        return self._adapted(positions, target, self._unknown_user)
+
+    def _adapted(self, positions: np.ndarray, target: np.ndarray, features: PyTree) -> "AdaptedUser":
+        rated, meta_params = padded(positions, -1), self.artifact.meta_params
+        state = self._adapt(meta_params, self.representations, features, rated, padded(target, 0))
+        return AdaptedUser(self, state, positions, target, features)
 
     @cached_property
     def _num_ratings(self) -> jax.Array:
@@ -179,11 +249,15 @@ class Recommender:
 class AdaptedUser:
     """One person after adaptation."""
 
-    def __init__(self, recommender: Recommender, state: PyTree, rated: np.ndarray) -> None:
-        """Keep the state; `rated` are catalogue positions."""
+    def __init__(
+        self, recommender: Recommender, state: PyTree, rated: np.ndarray, target: np.ndarray, features: PyTree
+    ) -> None:
+        """Keep the state and what it was made of: `rated` are catalogue positions, `target` their ratings."""
         self.recommender = recommender
         self.state = state
         self.rated = rated
+        self.target = target
+        self.features = features
 
     def recommend(self, n: int = 10, *, exclude_seen: bool = True, min_ratings: int = 1) -> list[Recommendation]:
         """Rank the catalogue.
@@ -206,10 +280,29 @@ class AdaptedUser:
         """Predict this person's rating of an item, by id or title; clipped to the scale."""
         return float(self.recommender.scores(self.state)[self.recommender.position(item)])
 
+    def explain(self, item: Any, n: int = 5, *, method: str = "leave_one_out") -> list[Reason]:
+        """Say which of the person's ratings moved the prediction of an item most, up or down.
+
+        Args:
+            item: id or title.
+            n: most ratings to return.
+            method: as for `Recommender.effects`.
+
+        Raises:
+            ConfigError: if the method does not suit the learner.
+            DataError: if the item is not in the catalogue.
+        """
+        recommender = self.recommender
+        effects = recommender.effects(self, np.array([recommender.position(item)]), method)[0]
+        order = np.argsort(-np.abs(effects), kind="stable")[:n]
+        return [
+            Reason(*recommender.named(int(self.rated[row])), float(self.target[row]), float(effects[row]))
+            for row in order
+        ]
+
     def _recommendation(self, position: int, score: float) -> Recommendation:
-        artifact = self.recommender.artifact
-        title = artifact.titles[position] if artifact.titles else None
-        return Recommendation(artifact.item_ids[position], title, float(np.clip(score, *artifact.scale)))
+        clipped = float(np.clip(score, *self.recommender.artifact.scale))
+        return Recommendation(*self.recommender.named(position), clipped)
 
 
 def _ranking(learner: Learner) -> Callable[..., TopItems]:
@@ -230,6 +323,27 @@ def _ranking(learner: Learner) -> Callable[..., TopItems]:
         return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
 
     return jax.jit(top, static_argnames=("k", "linear"))
+
+
+def _effects(learner: Learner, method: str) -> Callable[..., jax.Array]:
+    """Return (meta_params, catalogue, user, rated positions, target, explained positions) -> `[explained, rows]`."""
+    effects, parts = leave_one_out_effects(learner), additive_contributions(learner)
+
+    def explain(
+        meta_params: PyTree, catalogue: PyTree, user: PyTree, rated: jax.Array, target: jax.Array, explained: jax.Array
+    ) -> jax.Array:
+        items = _rows(catalogue, jnp.maximum(rated, 0))
+        examples = Examples(items, target, (rated >= 0).astype(target.dtype))
+        if method == "leave_one_out":
+            return effects(meta_params, examples, user, _rows(catalogue, explained))
+        found = parts(meta_params, examples, user, _rows(catalogue, explained))
+        return found.rating + found.presence
+
+    return explain
+
+
+def _rows(tree: PyTree, positions: jax.Array | np.ndarray) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[positions], tree)
 
 
 def sizes(most: int) -> list[int]:

@@ -94,3 +94,31 @@ def test_a_warm_recommender_compiles_nothing(artifact, caplog):
 def test_sizes_hold_what_they_are_for(most, expected):
     assert recommender.sizes(most)[-1] == expected
     assert len(recommender.padded(np.zeros(most), -1)) == expected
+
+
+@pytest.fixture(scope="module")
+def person(artifact):
+    return Recommender(artifact).adapt(RATINGS)
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "additive"])
+def test_a_prediction_is_explained_by_ratings_the_strongest_first(artifact, person, method):
+    found = person.explain("i30", method=method)
+    assert {one.item: one.rating for one in found} == RATINGS
+    assert np.all(np.diff(np.abs([one.effect for one in found])) <= 0)
+    assert person.explain("i30", 1, method=method) == found[:1]
+    raw = lambda one: one.recommender.learner.predict(artifact.meta_params, one.state, one.recommender.representations)  # noqa: E731
+    place = person.recommender.position("i30")
+    if method == "additive":
+        change = (raw(person).mean - raw(person.recommender.adapt({})).mean)[place]
+        assert sum(one.effect for one in found) == pytest.approx(float(change), abs=1e-5)
+    else:
+        without = person.recommender.adapt({item: RATINGS[item] for item in RATINGS if item != found[0].item})
+        change = (raw(person).mean - raw(without).mean)[place]
+        assert found[0].effect == pytest.approx(float(change), abs=1e-5)
+
+
+def test_what_cannot_be_explained_is_told(person):
+    with pytest.raises(ConfigError, match=r"by one of \('leave_one_out', 'additive'\), got method='guess'"):
+        person.explain("i30", method="guess")
+    assert person.recommender.adapt({}).explain("i30") == []
