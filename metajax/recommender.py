@@ -1,6 +1,6 @@
 """A trained run in use: adapt to one person's ratings and recommend, in the data's own ids."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
@@ -27,6 +27,9 @@ from metajax.ranking import (
     predicted_score,
     ranker,
 )
+from metajax.ranking.neighbours import item_directions, nearest, prediction_directions, synthetic_predictions
+from metajax.ranking.questioner import Questioner
+from metajax.ranking.titles import TitleSearch
 from metajax.types import Examples, Learner, PyTree
 
 METHODS = ("leave_one_out", "additive")
@@ -63,6 +66,20 @@ class Reason(NamedTuple):
     title: str | None
     rating: float
     effect: float
+
+
+class Match(NamedTuple):
+    """An item that was looked for.
+
+    Attributes:
+        item: the data's own id.
+        title: or None where the data have none.
+        score: how well it fits: a cosine, what a question is worth, or how well a title matches.
+    """
+
+    item: Any
+    title: str | None
+    score: float
 
 
 class Recommender:
@@ -134,6 +151,23 @@ class Recommender:
         meant = f" Did you mean: {'; '.join(near)}?" if near else " Give an id or a title of the catalogue."
         raise DataError(f"There is no item {item!r} in the catalogue.{meant}")
 
+    def similar(self, item: Any, n: int = 10) -> list[Match]:
+        """Return the items most like one, itself left out; alike are those that the learner represents alike.
+
+        Where a representation is not all floats, alike are those whose predictions for a fixed set of synthetic users
+        are correlated.
+        """
+        return self.matches(*nearest(self._directions, self.position(item), n))
+
+    def search(self, text: str, n: int = 10) -> list[Match]:
+        """Return the items whose titles (or ids, where there are none) match a text best; see `TitleSearch`."""
+        found = self._title_search.search(text, n)
+        return [Match(*self.named(position), worth) for position, worth in found]
+
+    def matches(self, positions: np.ndarray, scores: np.ndarray) -> list[Match]:
+        """Name what was found, by catalogue positions."""
+        return [Match(*self.named(int(one)), float(score)) for one, score in zip(positions, scores, strict=True)]
+
     def named(self, position: int) -> tuple[Any, str | None]:
         """Return the id and the title of a catalogue position."""
         return self.artifact.item_ids[position], self.artifact.titles[position] if self.artifact.titles else None
@@ -192,6 +226,30 @@ class Recommender:
             padded(positions.astype(np.int32), 0),
         )
         return np.asarray(found)[: len(positions), : len(person.rated)]
+
+    @cached_property
+    def questioner(self) -> Questioner:
+        """What chooses questions by catalogue positions."""
+        return Questioner(self.learner, self.artifact.meta_params, self.representations, **self._of_catalogue)
+
+    @property
+    def _of_catalogue(self) -> dict[str, Any]:
+        artifact = self.artifact
+        return {"user": self._unknown_user, "num_ratings": artifact.num_ratings, "levels": artifact.levels}
+
+    @cached_property
+    def _directions(self) -> np.ndarray:
+        by_representation = item_directions(self.representations)
+        if by_representation is not None:
+            return by_representation
+        of = (self.learner, self.artifact.meta_params, self.representations)
+        return prediction_directions(synthetic_predictions(*of, **self._of_catalogue))
+
+    @cached_property
+    def _title_search(self) -> TitleSearch:
+        return TitleSearch(
+            self.artifact.titles or [str(one) for one in self.artifact.item_ids], self.artifact.num_ratings
+        )
 
     @cached_property
     def _is_additive(self) -> bool:
@@ -299,6 +357,27 @@ class AdaptedUser:
             Reason(*recommender.named(int(self.rated[row])), float(self.target[row]), float(effects[row]))
             for row in order
         ]
+
+    def questions(
+        self, n: int = 5, *, strategy: str | None = None, exclude: Sequence[Any] = (), seed: int = 0
+    ) -> list[Match]:
+        """Choose the next items to ask the person about, of those most rated in training.
+
+        Args:
+            n: most questions; each is chosen as if those before it were answered.
+            strategy: "information" (by default, where the learner adapts to one rating after another), "popularity",
+                "entropy", "popularity_entropy" or "random": see `metajax.ranking.questioner.Questioner`.
+            exclude: ids or titles that are not asked, such as what the person did not know.
+            seed: of "random".
+
+        Raises:
+            ConfigError: for another strategy, one that does not suit the learner, or `n` less than 1.
+        """
+        recommender = self.recommender
+        refused = np.array([recommender.position(item) for item in exclude], np.int32)
+        excluded = np.concatenate([self.rated, refused])
+        found = recommender.questioner.ask(self.state, n, strategy=strategy, excluded=excluded, seed=seed)
+        return recommender.matches(*found)
 
     def _recommendation(self, position: int, score: float) -> Recommendation:
         clipped = float(np.clip(score, *self.recommender.artifact.scale))
