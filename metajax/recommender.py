@@ -19,23 +19,17 @@ from metajax.ranking import (
     BLOCK,
     TopItems,
     adapt_to,
-    additive_contributions,
-    check_additive,
     is_linear,
-    leave_one_out_effects,
     linear_score,
     predicted_score,
     ranker,
 )
+from metajax.ranking.explainer import Explainer
 from metajax.ranking.neighbours import item_directions, nearest, prediction_directions, synthetic_predictions
+from metajax.ranking.padding import SMALLEST, padded, sizes
 from metajax.ranking.questioner import Questioner
 from metajax.ranking.titles import TitleSearch
-from metajax.types import Examples, Learner, PyTree
-
-METHODS = ("leave_one_out", "additive")
-
-SMALLEST = 8
-"""Rows that ratings, exclusions and lists are padded to at least."""
+from metajax.types import Learner, PyTree
 
 
 class Recommendation(NamedTuple):
@@ -92,7 +86,6 @@ class Recommender:
         self._adapt = jax.jit(adapt_to(self.learner))
         self._predict = jax.jit(self.learner.predict)
         self._top = _ranking(self.learner)
-        self._effects = {method: jax.jit(_effects(self.learner, method)) for method in METHODS}
         self._positions = {str(one): position for position, one in enumerate(artifact.item_ids)}
         self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
 
@@ -200,32 +193,11 @@ class Recommender:
         positions, scores = np.asarray(top.positions)[:n], np.asarray(top.scores)[:n]
         return positions[positions >= 0], scores[positions >= 0]
 
-    def effects(self, person: "AdaptedUser", positions: np.ndarray, method: str = "leave_one_out") -> np.ndarray:
-        """Return `[explained, rated]` what each of a person's ratings did to the predictions of some items.
-
-        Args:
-            person: adapted by this recommender.
-            positions: of the explained items, in the catalogue.
-            method: "leave_one_out", the prediction with all ratings minus that without one, or "additive", which sums
-                to the prediction minus that before any rating (see `metajax.ranking.explain`).
-
-        Raises:
-            ConfigError: for another method, or an additive one of a learner whose predictions are not affine in the
-                ratings.
-        """
-        if method not in self._effects:
-            raise ConfigError(f"Predictions are explained by one of {METHODS}, got {method=}.")
-        if method == "additive":
-            _ = self._is_additive
-        found = self._effects[method](
-            self.artifact.meta_params,
-            self.representations,
-            person.features,
-            padded(person.rated, -1),
-            padded(person.target, 0),
-            padded(positions.astype(np.int32), 0),
-        )
-        return np.asarray(found)[: len(positions), : len(person.rated)]
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions by catalogue positions."""
+        of = (self.learner, self.artifact.meta_params, self.representations)
+        return Explainer(*of, user=self._unknown_user, scale=self.artifact.scale)
 
     @cached_property
     def questioner(self) -> Questioner:
@@ -250,16 +222,6 @@ class Recommender:
         return TitleSearch(
             self.artifact.titles or [str(one) for one in self.artifact.item_ids], self.artifact.num_ratings
         )
-
-    @cached_property
-    def _is_additive(self) -> bool:
-        """Whether predictions are affine in the ratings; raises `ConfigError` if not."""
-        spread = np.linspace(0, len(self.artifact.item_ids) - 1, 3 * SMALLEST).astype(np.int32)
-        rated, explained = (_rows(self.representations, part) for part in (spread[::3], spread[1::3]))
-        target = jnp.asarray(np.resize(np.array(self.artifact.scale, np.float32), SMALLEST))
-        examples = Examples(rated, target, jnp.ones_like(target))
-        check_additive(self.learner, self.artifact.meta_params, examples, self._unknown_user, explained)
-        return True
 
     @cached_property
     def _is_linear(self) -> bool:
@@ -344,14 +306,16 @@ class AdaptedUser:
         Args:
             item: id or title.
             n: most ratings to return.
-            method: as for `Recommender.effects`.
+            method: "leave_one_out", the prediction with all ratings minus that without one; or "additive", which sums
+                to the prediction minus that before any rating (see `metajax.ranking.explain`).
 
         Raises:
             ConfigError: if the method does not suit the learner.
             DataError: if the item is not in the catalogue.
         """
         recommender = self.recommender
-        effects = recommender.effects(self, np.array([recommender.position(item)]), method)[0]
+        explained = np.array([recommender.position(item)], np.int32)
+        effects = recommender.explainer.effects(self.features, self.rated, self.target, explained, method=method)[0]
         order = np.argsort(-np.abs(effects), kind="stable")[:n]
         return [
             Reason(*recommender.named(int(self.rated[row])), float(self.target[row]), float(effects[row]))
@@ -402,37 +366,6 @@ def _ranking(learner: Learner) -> Callable[..., TopItems]:
         return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
 
     return jax.jit(top, static_argnames=("k", "linear"))
-
-
-def _effects(learner: Learner, method: str) -> Callable[..., jax.Array]:
-    """Return (meta_params, catalogue, user, rated positions, target, explained positions) -> `[explained, rows]`."""
-    effects, parts = leave_one_out_effects(learner), additive_contributions(learner)
-
-    def explain(
-        meta_params: PyTree, catalogue: PyTree, user: PyTree, rated: jax.Array, target: jax.Array, explained: jax.Array
-    ) -> jax.Array:
-        items = _rows(catalogue, jnp.maximum(rated, 0))
-        examples = Examples(items, target, (rated >= 0).astype(target.dtype))
-        if method == "leave_one_out":
-            return effects(meta_params, examples, user, _rows(catalogue, explained))
-        found = parts(meta_params, examples, user, _rows(catalogue, explained))
-        return found.rating + found.presence
-
-    return explain
-
-
-def _rows(tree: PyTree, positions: jax.Array | np.ndarray) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[positions], tree)
-
-
-def sizes(most: int) -> list[int]:
-    """Return the lengths 8, 16, 32 and so on, up to the first that holds `most`: few, so that few programs compile."""
-    return [SMALLEST << power for power in range((max(most - 1, 0) // SMALLEST).bit_length() + 1)]
-
-
-def padded(values: np.ndarray, fill: float) -> np.ndarray:
-    """Fill `[rows]` up to the next of `sizes`."""
-    return np.pad(values, (0, sizes(len(values))[-1] - len(values)), constant_values=fill)
 
 
 def _refuse_twice(positions: Mapping[Any, int]) -> None:
