@@ -24,8 +24,9 @@ Leaves = list[np.ndarray]
 """A pytree without its structure, which the version knows."""
 
 
-EXPLAINED_ROWS = (8, 32, 128)
-"""Ratings that a list is explained by: the latest, if there are more."""
+EXPLAINED_ROWS = 64
+"""Ratings that a list is explained by: the latest, if there are more. Each is left out once, so that twice as many take
+four times as long."""
 EXPLAINED = 16
 """Items that are explained at once."""
 QUESTIONS = 8
@@ -99,8 +100,8 @@ class Version:
         self, features: Mapping[str, Any], positions: np.ndarray, target: np.ndarray, explained: np.ndarray
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
-        positions, target = positions[-EXPLAINED_ROWS[-1] :], target[-EXPLAINED_ROWS[-1] :]
-        missing = (0, Buckets.smallest(EXPLAINED_ROWS, len(positions)) - len(positions))
+        positions, target = positions[-EXPLAINED_ROWS:], target[-EXPLAINED_ROWS:]
+        missing = (0, EXPLAINED_ROWS - len(positions))
         rated, ratings = np.pad(positions, missing, constant_values=-1), np.pad(target, missing)
         user = self._encoded(features)
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
@@ -109,8 +110,13 @@ class Version:
         return np.concatenate(found)[: len(explained), : len(positions)]
 
     def questions(self, state: PyTree, n: int, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of up to n items to ask about next, and what each is worth."""
-        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, excluded=excluded)
+        """Return the positions of up to n items to ask about next, and what each is worth.
+
+        Where adapting is a descent, trying every answer would take a second: there, popular items of which the
+        prediction is least sure are asked.
+        """
+        strategy = None if self.is_exact else "popularity_entropy"
+        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
         return positions[:n], worth[:n]
 
     def warm_up(self, buckets: Buckets) -> None:
@@ -125,8 +131,7 @@ class Version:
                     adapted = self.adapt_more(adapted, none, np.zeros((users, rows), np.float32))
             for k in buckets.lists:
                 jax.block_until_ready(self.rank(adapted.states, np.stack([nobody] * users), k))
-        for rows in EXPLAINED_ROWS:
-            self.effects({}, np.zeros(rows, np.int32), np.zeros(rows, np.float32), np.zeros(1, np.int32))
+        self.effects({}, np.zeros(1, np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32))
         self.questions(jax.tree.map(lambda leaf: np.asarray(leaf)[0], adapted.states), 1, np.zeros(0, np.int32))
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
