@@ -55,6 +55,8 @@ class Settings:
     """Requests per second that one such cookie may make."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
+    owns_process: bool = False
+    """The process does nothing else: what JAX keeps of tracing is dropped before the service is ready."""
     body_seconds: float = 10.0
     """Seconds in which a request's body must have come; later it is answered 408."""
     drain: int = 7
