@@ -90,17 +90,21 @@ class Recommender:
         self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
 
     @classmethod
-    def load(cls, run: str | Path, *, experiment: Experiment | None = None) -> "Recommender":
+    def load(
+        cls, run: str | Path, *, experiment: Experiment | None = None, public_key: str | Path | None = None
+    ) -> "Recommender":
         """Load a run's folder, one of its seeds, or an exported artifact.
 
         Args:
             run: the folder. Of a run with several seeds, the first is taken.
             experiment: for a run with parts of your own.
+            public_key: file of the key that must have signed the artifact.
 
         Raises:
-            StorageError: if there is no artifact, or it is not whole.
+            StorageError: if there is no artifact, it is not whole, or not signed as wanted.
         """
-        return cls(read_artifact(artifact_folder(Path(run)), experiment=experiment))
+        key = Path(public_key) if public_key else None
+        return cls(read_artifact(artifact_folder(Path(run)), experiment=experiment, public_key=key))
 
     @cached_property
     def representations(self) -> PyTree:
@@ -246,7 +250,7 @@ class Recommender:
 
     @cached_property
     def _unknown_user(self) -> PyTree:
-        return self._encoded({"user": "new"})
+        return self.artifact.new_user()
 
     def _encoded(self, user: Mapping[str, Any]) -> PyTree:
         known = pl.DataFrame({name: [value] for name, value in user.items()})
