@@ -148,13 +148,19 @@ class Recommender:
         meant = f" Did you mean: {'; '.join(near)}?" if near else " Give an id or a title of the catalogue."
         raise DataError(f"There is no item {item!r} in the catalogue.{meant}")
 
-    def similar(self, item: Any, n: int = 10) -> list[Match]:
+    def similar(self, item: Any, n: int = 10, *, min_ratings: int = 1) -> list[Match]:
         """Return the items most like one, itself left out; alike are those that the learner represents alike.
 
         Where a representation is not all floats, alike are those whose predictions for a fixed set of synthetic users
         are correlated.
+
+        Args:
+            item: id or title.
+            n: most items to return.
+            min_ratings: leave out items that fewer training users rated.
         """
-        return self.matches(*nearest(self._directions, self.position(item), n))
+        allowed = self.artifact.num_ratings >= min_ratings
+        return self.matches(*nearest(self._directions, self.position(item), n, allowed))
 
     def search(self, text: str, n: int = 10) -> list[Match]:
         """Return the items whose titles (or ids, where there are none) match a text best; see `TitleSearch`."""

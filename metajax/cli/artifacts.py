@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from metajax.experiment.artifact import Artifact
+    from metajax.experiment.assembly import Assembly
     from metajax.recommender import Reason, Recommendation
 
 
@@ -71,6 +72,7 @@ def export_verb(arguments: Sequence[str]) -> None:
         tables: Literal["float32", "bfloat16", "int8"] = "float32",
         prune: float | None = None,
         prune_steps: int = 300,
+        errors: bool = False,
         stablehlo: bool = False,
         sign: Path | None = None,
         experiment: Path | None = None,
@@ -83,42 +85,47 @@ def export_verb(arguments: Sequence[str]) -> None:
             tables: How parameters are stored; int8 has a scale for each row. What it costs is printed.
             prune: Share of the model's smallest weights that are set to 0; the run's data are needed to train on.
             prune_steps: Outer steps after pruning; 0 trains nothing and needs no data.
+            errors: Print the errors on the run's test users, before and after; needs the run's data.
             stablehlo: Write adapting and ranking as one program for CPU and CUDA too (needs metajax[serve]).
             sign: PEM file of an Ed25519 private key that signs the artifact (needs metajax[serve]).
             experiment: The experiment file, needed only where it brings parts of its own.
         """
         from metajax.experiment import load_experiment
         from metajax.experiment.artifact import as_stored, read_artifact, write_artifact
+        from metajax.experiment.assembly import assemble
+        from metajax.experiment.pruned import fine_tuned, pruned
         from metajax.recommender import artifact_folder
 
         use_compilation_cache()
         own = load_experiment(experiment) if experiment else None
         before = read_artifact(artifact_folder(run), experiment=own)
-        smaller = before if prune is None else _pruned(before, prune, prune_steps)
-        stored = as_stored(smaller, tables)
+        stages = {"as trained": before}
+        is_pruned = prune is not None
+        assembly = None
+        if errors or (is_pruned and prune_steps):
+            assembly = assemble(before.experiment, final=bool(before.training.get("refit")))
+        if is_pruned:
+            stages["pruned"] = pruned(before, prune)
+        if is_pruned and assembly and prune_steps:
+            stages["trained on"] = fine_tuned(before, prune, assembly, outer_steps=prune_steps)
+        smaller = list(stages.values())[-1]
+        stages["as exported"] = stored = as_stored(smaller, tables)
         write_artifact(smaller, folder, tables=tables, program=_program(stored) if stablehlo else None, key=sign)
-        if prune is not None or tables != "float32":
+        if is_pruned or tables != "float32":
             _print_cost(before, stored)
+        if assembly:
+            _print_errors(assembly, stages)
         print(f"Exported to {folder}. Look at it with: metajax inspect {folder}")
 
     tyro.cli(export, prog="metajax export", args=list(arguments))
 
 
-def _pruned(before: "Artifact", share: float, outer_steps: int) -> "Artifact":
-    """Prune an artifact, train it on, and print what that does to the errors on test users."""
-    from metajax.experiment.assembly import assemble
+def _print_errors(assembly: "Assembly", stages: dict[str, "Artifact"]) -> None:
     from metajax.experiment.cost import mean_absolute_errors
-    from metajax.experiment.pruned import fine_tuned, pruned
 
-    if outer_steps == 0:
-        return pruned(before, share)
-    assembly = assemble(before.experiment, final=bool(before.training.get("refit")))
-    after = fine_tuned(before, share, assembly, outer_steps=outer_steps)
-    stages = {"as trained": before, "pruned": pruned(before, share), f"{outer_steps} outer steps later": after}
     for stage, artifact in stages.items():
         errors = mean_absolute_errors(assembly, artifact)
         print(f"MAE {stage}: {', '.join(f'{name} {value:.4f}' for name, value in errors.items())}")
-    return after
 
 
 def _program(artifact: "Artifact") -> bytes:
