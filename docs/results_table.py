@@ -237,7 +237,7 @@ def main() -> None:
     reports = {
         str(path.relative_to(folder).with_suffix("")): read_report(path)
         for path in sorted(folder.rglob("*.json"))
-        if path.name not in ("speed.json", "large_log.json")  # of `make bench`, which has its own page
+        if path.name not in ("speed.json", "large_log.json", "questions.json")  # which have pages of their own
     }
     found = boards(reports)
     page = [

@@ -1,6 +1,6 @@
 """A trained run in use: adapt to one person's ratings and recommend, in the data's own ids."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
@@ -15,11 +15,21 @@ import polars as pl
 from metajax.errors import ConfigError, DataError
 from metajax.experiment.artifact import Artifact, read_artifact
 from metajax.experiment.experiment import Experiment
-from metajax.ranking import BLOCK, TopItems, adapt_to, is_linear, linear_score, predicted_score, ranker
+from metajax.ranking import (
+    BLOCK,
+    TopItems,
+    adapt_to,
+    is_linear,
+    linear_score,
+    predicted_score,
+    ranker,
+)
+from metajax.ranking.explainer import Explainer
+from metajax.ranking.neighbours import item_directions, nearest, prediction_directions, synthetic_predictions
+from metajax.ranking.padding import SMALLEST, padded, sizes
+from metajax.ranking.questioner import Questioner
+from metajax.ranking.titles import TitleSearch
 from metajax.types import Learner, PyTree
-
-SMALLEST = 8
-"""Rows that ratings, exclusions and lists are padded to at least."""
 
 
 class Recommendation(NamedTuple):
@@ -29,6 +39,36 @@ class Recommendation(NamedTuple):
         item: the data's own id.
         title: or None where the data have none.
         score: predicted target, in its units.
+    """
+
+    item: Any
+    title: str | None
+    score: float
+
+
+class Reason(NamedTuple):
+    """What one rating did to a prediction.
+
+    Attributes:
+        item: the rated item, by the data's own id.
+        title: or None where the data have none.
+        rating: as it was given.
+        effect: what it added to the predicted target, before clipping to the scale.
+    """
+
+    item: Any
+    title: str | None
+    rating: float
+    effect: float
+
+
+class Match(NamedTuple):
+    """An item that was looked for.
+
+    Attributes:
+        item: the data's own id.
+        title: or None where the data have none.
+        score: how well it fits: a cosine, what a question is worth, or how well a title matches.
     """
 
     item: Any
@@ -83,11 +123,7 @@ class Recommender:
         _refuse_twice(found)
         positions = np.array(list(found.values()), np.int32)
         target = np.array([self._checked(item, rating) for item, rating in ratings.items()], np.float32)
-        rated = padded(positions, -1)
-        features = self._encoded(user) if user else self._unknown_user
-        meta_params = self.artifact.meta_params
-        state = self._adapt(meta_params, self.representations, features, rated, padded(target, 0))
-        return AdaptedUser(self, state, positions)
+        return self._adapted(positions, target, self._encoded(user) if user else self._unknown_user)
 
     def warm_up(self, *, max_ratings: int = 128, n: int = 10) -> None:
         """Compile all that up to `max_ratings` ratings and lists of up to `n` items need: later nothing compiles."""
@@ -107,6 +143,27 @@ class Recommender:
         near = self._near(str(item))
         meant = f" Did you mean: {'; '.join(near)}?" if near else " Give an id or a title of the catalogue."
         raise DataError(f"There is no item {item!r} in the catalogue.{meant}")
+
+    def similar(self, item: Any, n: int = 10) -> list[Match]:
+        """Return the items most like one, itself left out; alike are those that the learner represents alike.
+
+        Where a representation is not all floats, alike are those whose predictions for a fixed set of synthetic users
+        are correlated.
+        """
+        return self.matches(*nearest(self._directions, self.position(item), n))
+
+    def search(self, text: str, n: int = 10) -> list[Match]:
+        """Return the items whose titles (or ids, where there are none) match a text best; see `TitleSearch`."""
+        found = self._title_search.search(text, n)
+        return [Match(*self.named(position), worth) for position, worth in found]
+
+    def matches(self, positions: np.ndarray, scores: np.ndarray) -> list[Match]:
+        """Name what was found, by catalogue positions."""
+        return [Match(*self.named(int(one)), float(score)) for one, score in zip(positions, scores, strict=True)]
+
+    def named(self, position: int) -> tuple[Any, str | None]:
+        """Return the id and the title of a catalogue position."""
+        return self.artifact.item_ids[position], self.artifact.titles[position] if self.artifact.titles else None
 
     def scores(self, state: PyTree) -> np.ndarray:
         """Return `[num_items]` predicted targets, clipped to the scale."""
@@ -137,6 +194,36 @@ class Recommender:
         return positions[positions >= 0], scores[positions >= 0]
 
     @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions by catalogue positions."""
+        of = (self.learner, self.artifact.meta_params, self.representations)
+        return Explainer(*of, user=self._unknown_user, scale=self.artifact.scale)
+
+    @cached_property
+    def questioner(self) -> Questioner:
+        """What chooses questions by catalogue positions."""
+        return Questioner(self.learner, self.artifact.meta_params, self.representations, **self._of_catalogue)
+
+    @property
+    def _of_catalogue(self) -> dict[str, Any]:
+        artifact = self.artifact
+        return {"user": self._unknown_user, "num_ratings": artifact.num_ratings, "levels": artifact.levels}
+
+    @cached_property
+    def _directions(self) -> np.ndarray:
+        by_representation = item_directions(self.representations)
+        if by_representation is not None:
+            return by_representation
+        of = (self.learner, self.artifact.meta_params, self.representations)
+        return prediction_directions(synthetic_predictions(*of, **self._of_catalogue))
+
+    @cached_property
+    def _title_search(self) -> TitleSearch:
+        return TitleSearch(
+            self.artifact.titles or [str(one) for one in self.artifact.item_ids], self.artifact.num_ratings
+        )
+
+    @cached_property
     def _is_linear(self) -> bool:
         if len(self.artifact.item_ids) <= BLOCK:
             return False  # nothing to gain
@@ -145,10 +232,13 @@ class Recommender:
 
     def _of_positions(self, positions: np.ndarray) -> "AdaptedUser":
         """Adapt to somebody of whom nothing is known, who rates by turns the lowest and the highest."""
-        target = padded(np.resize(np.array(self.artifact.scale, np.float32), len(positions)), 0)
-        rated, items = padded(positions, -1), self.representations
-        state = self._adapt(self.artifact.meta_params, items, self._unknown_user, rated, target)
-        return AdaptedUser(self, state, positions)
+        target = np.resize(np.array(self.artifact.scale, np.float32), len(positions))
+        return self._adapted(positions, target, self._unknown_user)
+
+    def _adapted(self, positions: np.ndarray, target: np.ndarray, features: PyTree) -> "AdaptedUser":
+        rated, meta_params = padded(positions, -1), self.artifact.meta_params
+        state = self._adapt(meta_params, self.representations, features, rated, padded(target, 0))
+        return AdaptedUser(self, state, positions, target, features)
 
     @cached_property
     def _num_ratings(self) -> jax.Array:
@@ -179,11 +269,15 @@ class Recommender:
 class AdaptedUser:
     """One person after adaptation."""
 
-    def __init__(self, recommender: Recommender, state: PyTree, rated: np.ndarray) -> None:
-        """Keep the state; `rated` are catalogue positions."""
+    def __init__(
+        self, recommender: Recommender, state: PyTree, rated: np.ndarray, target: np.ndarray, features: PyTree
+    ) -> None:
+        """Keep the state and what it was made of: `rated` are catalogue positions, `target` their ratings."""
         self.recommender = recommender
         self.state = state
         self.rated = rated
+        self.target = target
+        self.features = features
 
     def recommend(self, n: int = 10, *, exclude_seen: bool = True, min_ratings: int = 1) -> list[Recommendation]:
         """Rank the catalogue.
@@ -206,10 +300,52 @@ class AdaptedUser:
         """Predict this person's rating of an item, by id or title; clipped to the scale."""
         return float(self.recommender.scores(self.state)[self.recommender.position(item)])
 
+    def explain(self, item: Any, n: int = 5, *, method: str = "leave_one_out") -> list[Reason]:
+        """Say which of the person's ratings moved the prediction of an item most, up or down.
+
+        Args:
+            item: id or title.
+            n: most ratings to return.
+            method: "leave_one_out", the prediction with all ratings minus that without one; or "additive", which sums
+                to the prediction minus that before any rating (see `metajax.ranking.explain`).
+
+        Raises:
+            ConfigError: if the method does not suit the learner.
+            DataError: if the item is not in the catalogue.
+        """
+        recommender = self.recommender
+        explained = np.array([recommender.position(item)], np.int32)
+        effects = recommender.explainer.effects(self.features, self.rated, self.target, explained, method=method)[0]
+        order = np.argsort(-np.abs(effects), kind="stable")[:n]
+        return [
+            Reason(*recommender.named(int(self.rated[row])), float(self.target[row]), float(effects[row]))
+            for row in order
+        ]
+
+    def questions(
+        self, n: int = 5, *, strategy: str | None = None, exclude: Sequence[Any] = (), seed: int = 0
+    ) -> list[Match]:
+        """Choose the next items to ask the person about, of those most rated in training.
+
+        Args:
+            n: most questions; each is chosen as if those before it were answered.
+            strategy: "information" (by default, where the learner adapts to one rating after another), "popularity",
+                "entropy", "popularity_entropy" or "random": see `metajax.ranking.questioner.Questioner`.
+            exclude: ids or titles that are not asked, such as what the person did not know.
+            seed: of "random".
+
+        Raises:
+            ConfigError: for another strategy, one that does not suit the learner, or `n` less than 1.
+        """
+        recommender = self.recommender
+        refused = np.array([recommender.position(item) for item in exclude], np.int32)
+        excluded = np.concatenate([self.rated, refused])
+        found = recommender.questioner.ask(self.state, n, strategy=strategy, excluded=excluded, seed=seed)
+        return recommender.matches(*found)
+
     def _recommendation(self, position: int, score: float) -> Recommendation:
-        artifact = self.recommender.artifact
-        title = artifact.titles[position] if artifact.titles else None
-        return Recommendation(artifact.item_ids[position], title, float(np.clip(score, *artifact.scale)))
+        clipped = float(np.clip(score, *self.recommender.artifact.scale))
+        return Recommendation(*self.recommender.named(position), clipped)
 
 
 def _ranking(learner: Learner) -> Callable[..., TopItems]:
@@ -230,16 +366,6 @@ def _ranking(learner: Learner) -> Callable[..., TopItems]:
         return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
 
     return jax.jit(top, static_argnames=("k", "linear"))
-
-
-def sizes(most: int) -> list[int]:
-    """Return the lengths 8, 16, 32 and so on, up to the first that holds `most`: few, so that few programs compile."""
-    return [SMALLEST << power for power in range((max(most - 1, 0) // SMALLEST).bit_length() + 1)]
-
-
-def padded(values: np.ndarray, fill: float) -> np.ndarray:
-    """Fill `[rows]` up to the next of `sizes`."""
-    return np.pad(values, (0, sizes(len(values))[-1] - len(values)), constant_values=fill)
 
 
 def _refuse_twice(positions: Mapping[Any, int]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from metajax import Experiment, Recommender, recommender
 from metajax.data import fit_encoding, interactions_from_frame
 from metajax.errors import ConfigError
-from metajax.experiment import MatrixFactorization
+from metajax.experiment import BayesianLinear, Maml, MatrixFactorization, MetaSgd, Ridge
 from metajax.experiment.artifact import Artifact
 from metajax.experiment.assembly import make_parts
 
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("as_users_run")
 RATINGS = {"i3": 5.0, "i4": 1.0, "i8": 2.0}
 
 
-def make_artifact(num_items=40):
+def make_artifact(num_items=40, learner=None):
     """Untrained, of as many items, of which the first half is rated three times and the other once."""
     rows = [(f"u{user}", f"i{item}", 1.0 + item % 5) for user in range(3) for item in range(num_items)]
     ratings = pl.DataFrame([row for row in rows if row[0] == "u0" or int(row[1][1:]) < num_items // 2], orient="row")
     ratings.columns = ["user", "item", "target"]
     interactions = interactions_from_frame(ratings, scale=(1.0, 5.0))
     encoding = fit_encoding(interactions, interactions.ratings, identity=("item",))
-    experiment = Experiment(model=MatrixFactorization(factors=4, factor_scale=1.0))
+    experiment = Experiment(model=MatrixFactorization(factors=4, factor_scale=1.0), learner=learner or Ridge())
     parts = make_parts(experiment, encoding, offset=3.0, levels=(1.0, 5.0))
     item_ids = interactions.items["item"].to_list()
     return Artifact(
@@ -94,3 +94,84 @@ def test_a_warm_recommender_compiles_nothing(artifact, caplog):
 def test_sizes_hold_what_they_are_for(most, expected):
     assert recommender.sizes(most)[-1] == expected
     assert len(recommender.padded(np.zeros(most), -1)) == expected
+
+
+@pytest.fixture(scope="module")
+def person(artifact):
+    return Recommender(artifact).adapt(RATINGS)
+
+
+@pytest.mark.parametrize("method", ["leave_one_out", "additive"])
+def test_a_prediction_is_explained_by_ratings_the_strongest_first(artifact, person, method):
+    found = person.explain("i30", method=method)
+    assert {one.item: one.rating for one in found} == RATINGS
+    assert np.all(np.diff(np.abs([one.effect for one in found])) <= 0)
+    assert person.explain("i30", 1, method=method) == found[:1]
+    raw = lambda one: one.recommender.learner.predict(artifact.meta_params, one.state, one.recommender.representations)  # noqa: E731
+    place = person.recommender.position("i30")
+    if method == "additive":
+        change = (raw(person).mean - raw(person.recommender.adapt({})).mean)[place]
+        assert sum(one.effect for one in found) == pytest.approx(float(change), abs=1e-5)
+    else:
+        without = person.recommender.adapt({item: RATINGS[item] for item in RATINGS if item != found[0].item})
+        change = (raw(person).mean - raw(without).mean)[place]
+        assert found[0].effect == pytest.approx(float(change), abs=1e-5)
+
+
+def test_what_cannot_be_explained_is_told(person):
+    with pytest.raises(ConfigError, match=r"by one of \('leave_one_out', 'additive'\), got method='guess'"):
+        person.explain("i30", method="guess")
+    assert person.recommender.adapt({}).explain("i30") == []
+
+
+@pytest.mark.parametrize("learner", [Ridge(), BayesianLinear()])
+@pytest.mark.parametrize("strategy", ["information", "popularity", "entropy", "popularity_entropy", "random"])
+def test_questions_are_of_items_that_were_neither_rated_nor_refused(learner, strategy):
+    person = Recommender(make_artifact(learner=learner)).adapt(RATINGS)
+    left = person.questions(40, strategy=strategy, exclude=["i1"])
+    assert len({one.item for one in left}) == len(left) == 40 - 4
+    assert not {one.item for one in left} & {*RATINGS, "i1"}
+    assert person.questions(3, strategy=strategy, exclude=["i1"]) == left[:3]
+    if strategy == "popularity":
+        assert [one.score for one in left] == [3] * 16 + [1] * 20
+
+
+def test_a_question_that_tells_most_is_first():
+    """Of items that all know alike; asked by default."""
+    person = Recommender(make_artifact(learner=BayesianLinear())).adapt(RATINGS)
+    one, other = person.questions(2)
+    assert person.questions(1) == [one]
+    assert one.score >= other.score > 0
+    told = person.recommender.adapt(RATINGS | {one.item: person.predict(one.item)})
+    assert one.item not in [asked.item for asked in told.questions(40)]
+
+
+def test_questions_that_cannot_be_chosen_are_told():
+    person = Recommender(make_artifact(learner=MetaSgd())).adapt(RATINGS)
+    with pytest.raises(ConfigError, match="one rating after another"):
+        person.questions(strategy="information")
+    assert person.questions() == person.questions(strategy="popularity_entropy")
+    with pytest.raises(ConfigError, match=r"chosen by one of .*'information'.*, got n=5 and strategy='guess'"):
+        person.questions(strategy="guess")
+    with pytest.raises(ConfigError, match="got n=0"):
+        person.questions(0)
+
+
+@pytest.mark.parametrize("learner", [Ridge(), Maml()])
+def test_similar_items_are_the_nearest_and_others(learner):
+    """By vectors; or, where items are represented by their raw features, by predictions."""
+    recommender = Recommender(make_artifact(learner=learner))
+    found = recommender.similar("i3", 40)
+    assert len(found) == 39
+    assert "i3" not in [one.item for one in found]
+    assert np.all(np.diff([one.score for one in found]) <= 0)
+    assert found[0].score <= 1 + 1e-6
+    if isinstance(learner, Ridge):
+        vectors = np.asarray(recommender.representations)
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = vectors @ vectors[recommender.position("i3")]
+        assert [one.score for one in found] == pytest.approx(np.sort(cosines)[-2::-1].tolist(), abs=1e-6)
+
+
+def test_ids_are_searched_where_there_are_no_titles(person):
+    assert [one.item for one in person.recommender.search("i12", 1)] == ["i12"]

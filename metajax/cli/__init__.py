@@ -17,6 +17,7 @@ VERBS = {
     "tune": ("tuning", "choose hyper-parameters on held-out training users, within a stated budget"),
     "evaluate": ("runs", "measure a run beside every baseline and write its report"),
     "recommend": ("artifacts", "adapt to a few ratings and print a list"),
+    "serve": ("serving", "answer over HTTP, adapting to each user as they act"),
     "compare": ("runs", "compare two or more evaluated runs, paired by user"),
     "export": ("artifacts", "write a run's artifact to a folder of its own"),
     "inspect": ("artifacts", "check an artifact and print what it is, executing nothing"),

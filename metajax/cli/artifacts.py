@@ -10,7 +10,7 @@ from metajax.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from metajax.recommender import Recommendation
+    from metajax.recommender import Reason, Recommendation
 
 
 def recommend_verb(arguments: Sequence[str]) -> None:
@@ -26,6 +26,7 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         top: int = 10,
         min_ratings: int = 5,
         include_seen: bool = False,
+        explain: bool = False,
         experiment: Path | None = None,
     ) -> None:
         """Adapt to a few ratings and print what to recommend.
@@ -37,6 +38,7 @@ def recommend_verb(arguments: Sequence[str]) -> None:
             top: Length of the list.
             min_ratings: Leave out items that fewer training users rated.
             include_seen: Recommend rated items too.
+            explain: Tell which ratings moved each prediction most, and by how much.
             experiment: The experiment file, needed only where it brings parts of its own.
         """
         from rich.console import Console
@@ -50,7 +52,8 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         own = load_experiment(experiment) if experiment else None
         adapted = Recommender.load(run, experiment=own).adapt(ratings, user=user)
         found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
-        Console().print(recommendation_table(found))
+        reasons = [adapted.explain(one.item, 2) for one in found] if explain else None
+        Console().print(recommendation_table(found, reasons))
 
     tyro.cli(recommend, prog="metajax recommend", args=list(arguments))
 
@@ -108,13 +111,17 @@ def inspect_verb(arguments: Sequence[str]) -> None:
     tyro.cli(inspect, prog="metajax inspect", args=list(arguments))
 
 
-def recommendation_table(found: Sequence["Recommendation"]) -> "Table":
-    """Lay out recommendations for a terminal."""
+def recommendation_table(
+    found: Sequence["Recommendation"], reasons: Sequence[Sequence["Reason"]] | None = None
+) -> "Table":
+    """Lay out recommendations for a terminal, with the reasons of each if there are any."""
     from rich.table import Table
 
-    table = Table("", "title", "id", "predicted", title="Recommended", title_justify="left")
+    columns = ("", "title", "id", "predicted", *(["why"] if reasons else []))
+    table = Table(*columns, title="Recommended", title_justify="left")
     for rank, one in enumerate(found, 1):
-        table.add_row(str(rank), one.title or "", str(one.item), f"{one.score:.2f}")
+        why = ["; ".join(f"{r.effect:+.2f} {r.title or r.item}" for r in reasons[rank - 1])] if reasons else []
+        table.add_row(str(rank), one.title or "", str(one.item), f"{one.score:.2f}", *why)
     return table
 
 

@@ -1,7 +1,6 @@
 """The catalogue regime: every item that the user has not rated is ranked, with no sampled negatives."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 from metajax.errors import TaskError
 from metajax.evaluation.metrics import check_finite
@@ -134,6 +133,8 @@ def gini_shares(lists: np.ndarray, num_items: int) -> np.ndarray:
     As `coverage_shares`; without a user the order of items by exposure is taken as it is with all.
     """
     counts = np.bincount(lists.ravel(), minlength=num_items)
+    from scipy.stats import rankdata  # takes a second, and 20 MB that a service does not need
+
     ranks = rankdata(counts)
     weighted, total = (ranks * counts).sum(), counts.sum()
     left = max(total - lists.shape[1], 1)

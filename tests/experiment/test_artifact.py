@@ -107,7 +107,8 @@ def test_recommending_needs_no_training_data_and_evaluating_does(trained, run, c
     csv, away = trained / "ratings.csv", trained / "away"
     csv.rename(away)
     try:
-        assert main(["recommend", str(run), "--rate", "0=5", "--rate", "20=1"]) == 0
+        assert main(["recommend", str(run), "--rate", "0=5", "--rate", "20=1", "--explain"]) == 0
+        assert "why" in capsys.readouterr().out
         with pytest.raises(DataError, match=r"ratings\.csv"):
             evaluate_run(run)
     finally:

@@ -1,0 +1,66 @@
+"""Which items are alike, to a learner: by their representations, or by whom it predicts to like them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metajax.ranking.exact import adapt_to
+from metajax.ranking.questions import met_items
+from metajax.types import Learner, PyTree
+
+SYNTHETIC_USERS, SYNTHETIC_RATINGS = 128, 8
+
+
+def synthetic_predictions(
+    learner: Learner,
+    meta_params: PyTree,
+    representations: PyTree,
+    *,
+    user: PyTree,
+    num_ratings: np.ndarray,
+    levels: tuple[float, ...],
+) -> np.ndarray:
+    """Return `[SYNTHETIC_USERS, items]` predictions for a fixed set of users who rate what many rate, at random.
+
+    Arguments are those of `metajax.ranking.questioner.Questioner`.
+    """
+    rng = np.random.default_rng(0)
+    met = np.unique(met_items(num_ratings, 512))
+    size = min(SYNTHETIC_RATINGS, len(met))
+    positions = np.array([rng.choice(met, size, replace=False) for _ in range(SYNTHETIC_USERS)], np.int32)
+    target = jnp.asarray(rng.choice(levels, positions.shape), jnp.result_type(float))
+
+    def predict(one: tuple[jax.Array, jax.Array]) -> jax.Array:
+        state = adapt_to(learner)(meta_params, representations, user, *one)
+        return learner.predict(meta_params, state, representations).mean
+
+    return np.asarray(jax.jit(lambda given: jax.lax.map(predict, given))((jnp.asarray(positions), target)))
+
+
+def item_directions(representations: PyTree) -> np.ndarray | None:
+    """Return `[items, d]` unit vectors, all leaves of floats in a row; None if a leaf holds anything else.
+
+    Their products are cosines; an item without any length is like none.
+    """
+    leaves = jax.tree.leaves(representations)
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+        return None
+    return _unit(np.concatenate([np.asarray(leaf, np.float32).reshape(len(leaf), -1) for leaf in leaves], axis=1))
+
+
+def prediction_directions(predictions: np.ndarray) -> np.ndarray:
+    """Return `[items, users]` unit vectors whose products are the correlations of predictions `[users, items]`."""
+    return _unit((predictions - predictions.mean(axis=0)).T.astype(np.float32))
+
+
+def nearest(directions: np.ndarray, position: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of up to n other items and their cosines, the most alike first."""
+    cosines = directions @ directions[position]
+    order = np.argsort(-cosines, kind="stable")
+    order = order[order != position][:n]
+    return order, cosines[order]
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)

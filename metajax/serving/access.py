@@ -1,0 +1,71 @@
+"""Who may do what: a guard that Litestar calls before a handler, by the scope that the handler names."""
+
+from typing import Any
+
+from litestar.connection import ASGIConnection, Request
+from litestar.handlers import BaseRouteHandler
+
+from metajax.serving.http import PRINCIPAL, USER, note
+from metajax.serving.keys import Keys, Principal
+from metajax.serving.problems import RequestError, forbidden
+from metajax.serving.rates import Rates
+from metajax.serving.tokens import Sessions, WebTokens
+
+COOKIE = "metajax_session"
+
+
+class Access:
+    """Keys, cookies and tokens."""
+
+    def __init__(self, keys: Keys, sessions: Sessions | None, tokens: WebTokens | None) -> None:
+        """Accept keys, and cookies and tokens where they are given."""
+        self.keys = keys
+        self.sessions = sessions
+        self.tokens = tokens
+        self.rates = Rates()
+
+    def identify(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal | None:
+        """Return who asks: by the header if there is one, else by the cookie."""
+        header = connection.headers.get("authorization")
+        if header is not None:
+            word, _, text = header.partition(" ")
+            if word.lower() != "bearer":
+                return None
+            found = self.keys.find(text.strip())
+            return found or (self.tokens.find(text.strip()) if self.tokens else None)
+        cookie = connection.cookies.get(COOKIE)
+        return self.sessions.find(cookie) if cookie and self.sessions else None
+
+    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Let a request pass, or raise; the principal is put into its state."""
+        scope = handler.opt.get("scope")
+        if scope is None:
+            return
+        if scope == "admin" and not self.keys.has_admin and self.tokens is None:
+            raise RequestError(404, "not_found", "Not Found")
+        found = self.identify(connection)
+        if found is None:
+            raise RequestError(401, "no_key", "Send a key: the header `Authorization: Bearer <key>`.")
+        if found.rate is not None and (seconds := self.rates.wait(found.name, found.rate)):
+            raise RequestError(429, "rate", f"This key may ask {found.rate:g} times a second.", retry_after=seconds)
+        if scope not in found.scopes:
+            raise forbidden(f"This needs a key of the scope {scope}.")
+        connection.state.principal = found
+        note(connection, PRINCIPAL, found.name)
+
+
+def check_user(request: Request[Any, Any, Any], user: str | None) -> None:
+    """Refuse another user to who is bound to one.
+
+    Raises:
+        RequestError: 403.
+    """
+    bound = principal(request).user
+    if bound is not None and user is not None and user != bound:
+        raise forbidden("This key is bound to another user.")
+    note(request, USER, user)
+
+
+def principal(request: Request[Any, Any, Any]) -> Principal:
+    """Return who asks."""
+    return request.state.principal

@@ -1,0 +1,175 @@
+"""Micro-batches: what waits is answered together, padded to sizes that are compiled, in one thread.
+
+Nothing waits for company: whenever the thread is free it takes all that has come in the meantime, up to the largest
+batch. JAX releases the interpreter while it computes, so that requests are read and answers written beside it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from metajax.serving.metrics import Metrics
+from metajax.serving.settings import Buckets
+from metajax.serving.version import Leaves, Version
+from metajax.training.compilations import compilations_here
+
+Result = TypeVar("Result")
+
+
+class Answer(NamedTuple):
+    """What a job comes to.
+
+    Attributes:
+        positions: int32 `[found]`, the best first.
+        scores: `[found]` predictive means, not clipped.
+        variances: `[found]`; NaN where the method has none.
+        state: leaves of the adapted state, if the job wants them.
+        loss: mean squared error of the adapted prediction on the ratings that were adapted to; NaN without any.
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+    variances: np.ndarray
+    state: Leaves | None
+    loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One user to adapt and rank for.
+
+    Attributes:
+        version: that answers.
+        start: what adapting starts from.
+        positions: int32 `[rated]`, in the catalogue; of any length.
+        target: float32 `[rated]`.
+        allowed: bool `[items]`, what may be listed.
+        n: most items to list.
+        wants_state: return the adapted state too.
+        answer: where the answer goes.
+    """
+
+    version: Version
+    start: Leaves
+    positions: np.ndarray
+    target: np.ndarray
+    allowed: np.ndarray
+    n: int
+    wants_state: bool
+    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
+    """Answer jobs of one version together; at most as many as the largest bucket holds."""
+    version = jobs[0].version
+    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks, len(jobs)) - len(jobs))]
+    starts = [np.stack(leaves) for leaves in zip(*(job.start for job in padded), strict=True)]
+    first, *others = _rounds(padded, buckets)
+    adapted = version.adapt(starts, *first)
+    for more in others:
+        adapted = version.adapt_more(adapted, *more)
+    k = Buckets.smallest(buckets.lists, max(job.n for job in jobs))
+    lists = version.rank(adapted.states, np.stack([job.allowed for job in padded]), k)
+    wants = any(job.wants_state for job in jobs)
+    states = [np.asarray(leaf) for leaf in jax.tree.leaves(adapted.states)] if wants else []
+    positions, scores, variances, losses = map(np.asarray, (*lists, adapted.losses))
+    found = [min(int((row >= 0).sum()), job.n) for row, job in zip(positions, jobs, strict=False)]
+    return [
+        Answer(
+            positions[row, : found[row]],
+            scores[row, : found[row]],
+            variances[row, : found[row]],
+            [leaf[row] for leaf in states] if job.wants_state else None,
+            float(losses[row]),
+        )
+        for row, job in enumerate(jobs)
+    ]
+
+
+def _rounds(jobs: Sequence[Job], buckets: Buckets) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return positions and target, `[users, rows]`: of histories beyond the largest bucket, one part after another."""
+    longest = max(len(job.positions) for job in jobs)
+    size = Buckets.smallest(buckets.rows, longest)
+    starts = range(0, max(longest, 1), size) if jobs[0].version.is_exact else [max(longest - size, 0)]
+    rounds = []
+    for start in starts:
+        positions, target = np.full((len(jobs), size), -1, np.int32), np.zeros((len(jobs), size), np.float32)
+        for row, job in enumerate(jobs):
+            first = start if jobs[0].version.is_exact else max(len(job.positions) - size, 0)
+            part = slice(first, first + size)
+            count = len(job.positions[part])
+            positions[row, :count], target[row, :count] = job.positions[part], job.target[part]
+        rounds.append((positions, target))
+    return rounds
+
+
+class Batcher:
+    """Gathers jobs and answers them in its thread."""
+
+    def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
+        """Begin with an empty queue; `start` begins to answer."""
+        self._buckets = buckets
+        self._metrics = metrics
+        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metajax")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Answer from now on, in the running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def answer(self, job: Job) -> Answer:
+        """Wait for a job's answer. A caller that is cancelled takes its job along."""
+        self._queue.put_nowait(job)
+        self._metrics.waiting.set(self._queue.qsize())
+        return await job.answer
+
+    async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run a function between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._counted, function, *arguments)
+
+    async def close(self) -> None:
+        """End; what still waits is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        while not self._queue.empty():
+            self._queue.get_nowait().answer.cancel()
+        self._thread.shutdown(wait=True)
+
+    async def _work(self) -> None:
+        while True:
+            jobs = [await self._queue.get()]
+            while len(jobs) < self._buckets.tasks[-1] and not self._queue.empty():
+                jobs.append(self._queue.get_nowait())
+            self._metrics.waiting.set(self._queue.qsize())
+            awaited = [job for job in jobs if not job.answer.done()]
+            for version in dict.fromkeys(job.version for job in awaited):
+                await self._answer([job for job in awaited if job.version is version])
+
+    async def _answer(self, jobs: list[Job]) -> None:
+        self._metrics.batch_sizes.observe(len(jobs))
+        try:
+            answers = await self.call(run, jobs, self._buckets)
+        except Exception as error:
+            for job in jobs:
+                if not job.answer.done():
+                    job.answer.set_exception(error)
+            return
+        for job, answer in zip(jobs, answers, strict=True):
+            if not job.answer.done():
+                job.answer.set_result(answer)
+
+    def _counted(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Count what compiles here: once the service is ready, nothing should."""
+        before = compilations_here()
+        try:
+            return function(*arguments)
+        finally:
+            if compiled := compilations_here() - before:
+                self._metrics.late_compilations.inc(compiled)

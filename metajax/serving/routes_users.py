@@ -1,0 +1,78 @@
+"""Routes about one user: what is kept, forgetting it, and the page's session."""
+
+from typing import Any
+
+from litestar import Request, Response, delete, get
+from litestar.datastructures import Cookie
+from litestar.params import FromPath
+
+from metajax.serving.access import COOKIE, check_user, principal
+from metajax.serving.answers import ERRORS, NOT_FOUND
+from metajax.serving.dependencies import TheAccess, TheService
+from metajax.serving.feedback import SEPARATOR
+from metajax.serving.problems import RequestError, invalid
+from metajax.serving.schemas import Erased, Session, StoredEvent, User
+from metajax.serving.tokens import SESSION_SECONDS
+
+SESSIONS_PER_SECOND = 20.0
+LONGEST = 128
+
+
+@get("/v1/users/{user:path}", opt={"scope": "feedback"}, responses=ERRORS, summary="Export a user")
+async def export_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> User:
+    """Return all that is kept about a user; of somebody whom nobody has seen, empty lists."""
+    name = _permitted(user, request)
+    async with service.listing.place():
+        record, version = await service.user(name)
+    titles, position = version.catalogue.titles, version.catalogue.position
+    events = [
+        StoredEvent(
+            id=event.id.removeprefix(f"{name}{SEPARATOR}"),
+            item=event.item,
+            title=None if (found := position(event.item)) is None else titles[found],
+            rating=event.rating,
+            time=event.time,
+        )
+        for event in record.events
+    ]
+    revision = None if record.state is None else record.state.revision
+    return User(name, record.ratings(), events, version.name, revision)
+
+
+@delete("/v1/users/{user:path}", status_code=200, opt={"scope": "feedback"}, responses=ERRORS, summary="Forget a user")
+async def erase_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> Response[Erased]:
+    """Delete all that is kept about a user: events and states. A session that is bound to the user ends."""
+    name = _permitted(user, request)
+    async with service.storing.place():
+        response = Response(Erased(name, await service.erase(name)))
+    if principal(request).name.startswith("session:"):
+        response.delete_cookie(COOKIE, path="/")
+    return response
+
+
+@get("/v1/session", responses=NOT_FOUND, summary="Begin a session")
+async def session(request: Request[Any, Any, Any], service: TheService, access: TheAccess) -> Response[Session]:
+    """Return the anonymous user of the page's cookie, and set the cookie where there is none yet."""
+    if access.sessions is None:
+        raise RequestError(404, "not_found", "This service gives no sessions.")
+    version = service.versions.active
+    old = access.sessions.find(request.cookies.get(COOKIE, ""))
+    if old is None and (seconds := access.rates.wait("sessions", SESSIONS_PER_SECOND)):
+        raise RequestError(429, "rate", "Too many sessions begin at once.", retry_after=seconds)
+    user, cookie = (old.user or "", None) if old else access.sessions.create()
+    low, high = version.artifact.scale
+    response = Response(Session(user, version.name, low, high, list(version.artifact.levels)[:100]))
+    if cookie is not None:
+        secure = service.settings.secure_cookies
+        kept = Cookie(COOKIE, value=cookie, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(kept)
+    return response
+
+
+def _permitted(path: str, request: Request[Any, Any, Any]) -> str:
+    """Return the user that a path names: ids may hold slashes."""
+    name = path.removeprefix("/")
+    if not 0 < len(name) <= LONGEST or not name.isprintable():
+        raise invalid(f"A user's id has 1 to {LONGEST} printable characters.")
+    check_user(request, name)
+    return name

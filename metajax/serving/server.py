@@ -1,0 +1,84 @@
+"""The process: a socket, uvicorn's event loop, and an orderly end."""
+
+import gc
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from metajax.errors import ConfigError
+from metajax.serving.http import Frame
+from metajax.serving.service import Service
+
+HEADER_SECONDS = 10.0
+"""Time that a new connection has to begin a request."""
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes any that is free.
+
+    Raises:
+        ConfigError: if the address is taken or not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"Cannot listen on {host}:{port}: {error}. Choose another --port or --host.") from error
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, which tells the service first when the process is to end."""
+
+    def __init__(self, app: Frame, service: Service, on_start: Callable[[], None]) -> None:
+        """Prepare; `run` it with a socket. `on_start` is called once requests are accepted."""
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=service.settings.drain,
+        )
+        super().__init__(config)
+        self._service = service
+        self._on_start = on_start
+        self._waiting_since: dict[Any, float] = {}
+        self._is_frozen = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept requests; all but those of health wait for the first version."""
+        await super().startup(sockets)
+        self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after what uvicorn does not, ten times a second."""
+        if counter % 10 == 0:
+            self._close_those_who_say_nothing()
+        if self._service.is_ready and not self._is_frozen:
+            self._is_frozen = True
+            gc.collect()
+            gc.freeze()  # what stays for good is not looked through again
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End: not ready at once, then what is under way is finished. A second signal ends at once."""
+        self._service.is_closing = True
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    def _close_those_who_say_nothing(self) -> None:
+        now = time.monotonic()
+        silent = {one for one in self.server_state.connections if getattr(one, "cycle", self) is None}
+        self._waiting_since = {one: self._waiting_since.get(one, now) for one in silent}
+        for connection, since in self._waiting_since.items():
+            if now - since > HEADER_SECONDS and connection.transport is not None:
+                connection.transport.close()

@@ -1,0 +1,193 @@
+"""The service itself, without HTTP: recommendations, feedback and users, over a store and versions of the model."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import numpy as np
+
+from metajax.errors import StoreError
+from metajax.serving import requests
+from metajax.serving.admission import Admission
+from metajax.serving.batching import Answer, Batcher, Job
+from metajax.serving.drift import Drift
+from metajax.serving.feedback import store_feedback, store_gone
+from metajax.serving.metrics import Metrics
+from metajax.serving.planning import Plan, plan, read
+from metajax.serving.problems import invalid, not_ready
+from metajax.serving.schemas import FeedbackEvent, FeedbackResult, Item, Recommendations, Request
+from metajax.serving.settings import Settings
+from metajax.serving.states import state_to_bytes
+from metajax.serving.store import StoredState, UserRecord, UserStore
+from metajax.serving.version import Leaves, Version
+from metajax.serving.versions import Versions
+
+log = logging.getLogger("metajax.serving")
+MOST_LATER = 1000
+"""States to be written, and comparisons with a shadow, that may wait: beyond them, new ones are let go."""
+
+
+FLUSH_SECONDS = 1.0
+"""Time in which states are stored at the end; one that is not is made anew later."""
+
+
+class Service:
+    """Answers requests. `start` it in an event loop, and `close` it."""
+
+    def __init__(self, versions: Versions, store: UserStore, settings: Settings, metrics: Metrics) -> None:
+        """Hold the parts; nothing is compiled yet."""
+        self.versions = versions
+        self.store = store
+        self.settings = settings
+        self.metrics = metrics
+        self.drift = Drift(metrics)
+        self.batcher = Batcher(settings.buckets, metrics)
+        self.listing = Admission(settings.max_waiting, settings.deadline, metrics.admitted)
+        self.storing = Admission(settings.max_storing, settings.deadline, metrics.storing)
+        self.is_closing = False
+        self._later: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return self.versions.is_ready and not self.is_closing
+
+    def start(self) -> None:
+        """Begin to answer, and compile the first version meanwhile."""
+        self.batcher.start()
+        self._warming = asyncio.get_running_loop().create_task(self.versions.warm_up_first())
+        self._warming.add_done_callback(self._done)
+
+    async def close(self) -> None:
+        """Finish what was begun, and close the store."""
+        self.is_closing = True
+        if self._later:
+            await asyncio.wait(self._later, timeout=FLUSH_SECONDS)
+        if self._warming is not None:
+            self._warming.cancel()
+        self.versions.close()
+        await self.batcher.close()
+        await self.store.close()
+
+    async def recommend(self, request: Request, request_id: str) -> Recommendations:
+        """Adapt to one person and list what suits them.
+
+        Raises:
+            RequestError: if the request makes no sense, or cannot be answered now.
+        """
+        self._must_be_ready()
+        if (request.user is None) == (request.ratings is None):
+            raise invalid(
+                "Give either a user or ratings (an object of item -> rating, which may be empty). "
+                "Ratings of a known user are sent to /v1/feedback."
+            )
+        version, arm = self.versions.of(request.user)
+        planned = await plan(version, request, self.store, self.settings.max_state)
+        answer, strangers = await self._answer(version, request, planned)
+        if answer.state is not None and request.user is not None:
+            self._do_later(self._keep(request.user, version, planned.record, answer.state))
+        self._observe(version, arm, planned, strangers, answer)
+        if (shadow := self.versions.shadow) is not None and shadow is not version:
+            self._do_later(self._compare(shadow, version, request, answer))
+        return Recommendations(
+            request_id=request_id,
+            model=version.name,
+            arm=arm,
+            user_known=bool(planned.record.events),
+            items=listed(version, answer),
+            unknown_items=list(dict.fromkeys([*planned.everything.unknown, *strangers])),
+            ignored=planned.everything.ignored,
+        )
+
+    async def feedback(self, events: Sequence[FeedbackEvent]) -> list[FeedbackResult]:
+        """Store events; those that make no sense are reported, each by itself.
+
+        Raises:
+            RequestError: if the store is gone.
+        """
+        self._must_be_ready()
+        return await store_feedback(events, store=self.store, version=self.versions.active, drift=self.drift)
+
+    async def user(self, user: str) -> tuple[UserRecord, Version]:
+        """Return all that is kept about a user, and the version whose state that is."""
+        version, _ = self.versions.of(user)
+        return await read(self.store, user, version), version
+
+    async def erase(self, user: str) -> int:
+        """Delete all that is kept about a user; return how many events that were.
+
+        Raises:
+            RequestError: if the store is gone.
+        """
+        try:
+            return await self.store.erase(user)
+        except StoreError as error:
+            raise store_gone() from error
+
+    async def similar(self, version: Version, position: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of up to n items like one, and how much."""
+        self._must_be_ready()
+        return await self.batcher.call(version.similar, position, n, self.settings.buckets.lists)
+
+    def _must_be_ready(self) -> None:
+        if not self.versions.is_ready:
+            raise not_ready()
+
+    async def _answer(self, version: Version, request: Request, planned: Plan) -> tuple[Answer, list[str]]:
+        rated = planned.everything.positions
+        mask, strangers = requests.allowed(request, version.catalogue, rated)
+        news = planned.news
+        job = Job(version, planned.start, news.positions, news.target, mask, request.n, planned.wants_state)
+        return await self.batcher.answer(job), strangers
+
+    async def _keep(self, user: str, version: Version, record: UserRecord, state: Leaves) -> None:
+        """Store a state: a cache, whose loss costs an adaptation."""
+        last = record.events[-1].id
+        try:
+            await self.store.write_state(user, StoredState(version.name, record.revision, state_to_bytes(state), last))
+        except StoreError as error:
+            log.warning("a state was not stored", extra={"reason": str(error)})
+
+    async def _compare(self, shadow: Version, active: Version, request: Request, answer: Answer) -> None:
+        """Answer with the shadow too, and count what both list."""
+        planned = await plan(shadow, request, self.store, 0)
+        other, _ = await self._answer(shadow, request, planned)
+        ours = {active.catalogue.ids[one] for one in answer.positions}
+        theirs = {shadow.catalogue.ids[one] for one in other.positions}
+        self.metrics.shadow_overlap.labels(shadow.name).observe(len(ours & theirs) / max(len(ours), 1))
+
+    def _observe(self, version: Version, arm: str, planned: Plan, strangers: list[str], answer: Answer) -> None:
+        self.metrics.arms.labels(version.name, arm).inc()
+        self.metrics.unknown_items.inc(len(planned.everything.unknown) + len(strangers))
+        self.metrics.known_items.inc(len(planned.everything.positions))
+        self.drift.listed(answer.positions)
+        if not math.isnan(answer.loss):
+            self.metrics.adaptation_loss.labels(version.name).observe(answer.loss)
+
+    def _do_later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what no answer waits for."""
+        if len(self._later) >= MOST_LATER:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work beside the requests failed", exc_info=error)
+
+
+def listed(version: Version, answer: Answer) -> list[Item]:
+    """Return the items of an answer: scores on the scale, uncertainties as standard deviations."""
+    ids, titles = version.catalogue.ids, version.catalogue.titles
+    scores = answer.scores.clip(*version.artifact.scale).tolist()
+    deviations = np.sqrt(answer.variances).tolist()
+    return [
+        Item(ids[position], titles[position], score, None if math.isnan(deviation) else deviation)
+        for position, score, deviation in zip(answer.positions.tolist(), scores, deviations, strict=True)
+    ]

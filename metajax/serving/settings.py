@@ -1,0 +1,61 @@
+"""What a service allows: sizes, limits and times."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metajax.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Sizes that requests are padded to: a program is compiled for each before the service is ready, and none later."""
+
+    tasks: tuple[int, ...] = (1, 4, 16)
+    """Requests that are answered together."""
+    rows: tuple[int, ...] = (8, 32, 128, 512)
+    """Ratings that a user is adapted to at once. Of a longer history, a learner whose streaming is exact takes one part
+    after another, all in all; any other learner takes the latest."""
+    lists: tuple[int, ...] = (100,)
+    """Lengths of lists; to list a hundred took hardly longer than ten."""
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "rows", "lists"):
+            sizes = getattr(self, name)
+            if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
+                raise ConfigError(f"Buckets ascend and hold 1 or more, got {name}={sizes}.")
+
+    @staticmethod
+    def smallest(sizes: tuple[int, ...], count: int) -> int:
+        """Return the smallest size that holds `count`, or the largest there is."""
+        return next((size for size in sizes if size >= count), sizes[-1])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A service's choices; the command line shows them."""
+
+    buckets: Buckets = Buckets()
+    max_waiting: int = 128
+    """Requests for a list that are in the service at once; one more is answered 429."""
+    max_storing: int = 256
+    """Requests with feedback that are in the service at once; one more is answered 429."""
+    deadline: float = 2.0
+    """Seconds after which a request is answered 504."""
+    max_body: int = 1 << 20
+    """Bytes of a request's body; more are answered 413."""
+    max_state: int = 1 << 16
+    """Bytes of a user's state; larger ones are not stored but adapted anew."""
+    max_versions: int = 4
+    """Versions of the model that are held in memory at once."""
+    models: Path | None = None
+    """Folder below which an administrator may load models; that of the first model's folder by default."""
+    secure_cookies: bool = False
+    """Mark that cookie as one for https only: right wherever the service is reached by https."""
+    session_rate: float = 20.0
+    """Requests per second that one such cookie may make."""
+    log_requests: bool = False
+    """Log every request; those that fail are logged anyway."""
+    body_seconds: float = 10.0
+    """Seconds in which a request's body must have come; later it is answered 408."""
+    drain: int = 7
+    """Seconds that requests under way are given after SIGTERM."""

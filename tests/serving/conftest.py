@@ -1,0 +1,42 @@
+"""Tiny versions, compiled once for the tests of this folder, which run in float32: a service computes in threads."""
+
+import jax
+import pytest
+from serving import worlds
+
+from metajax.experiment import Anil
+
+
+@pytest.fixture(scope="package")
+def as_services_run():
+    """Set what `as_users_run` sets, in every thread."""
+    before = jax.config.jax_enable_x64, jax.config.jax_numpy_dtype_promotion
+    jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    yield
+    jax.config.update("jax_enable_x64", before[0])
+    jax.config.update("jax_numpy_dtype_promotion", before[1])
+
+
+@pytest.fixture(scope="package")
+def version(as_services_run):
+    """Return a version whose streaming is exact."""
+    return worlds.make_version()
+
+
+@pytest.fixture(scope="package")
+def anew(as_services_run):
+    """Return a version that is adapted anew from all ratings."""
+    return worlds.make_version(Anil(), name="anew")
+
+
+@pytest.fixture(scope="package")
+def other(as_services_run):
+    """Return another version of the same catalogue."""
+    return worlds.make_version(name="two", seed=1)
+
+
+@pytest.fixture
+def running(version, tmp_path):
+    with worlds.running(version, tmp_path) as one:
+        yield one
