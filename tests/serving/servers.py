@@ -7,7 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 
@@ -121,3 +122,20 @@ class PostgresServer(Server):
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> None:
         super().stop(by)  # SIGINT is its fast shutdown; SIGTERM would wait for clients
+
+
+STORES = ("sqlite", "redis", "postgres")
+
+
+@contextmanager
+def store_address(kind: str, folder: Path) -> Iterator[str]:
+    """Yield the address of a new store, whose server runs until the end of the block."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'users.db'}"
+        return
+    server = RedisServer() if kind == "redis" else PostgresServer()
+    try:
+        server.start()
+        yield server.address
+    finally:
+        server.remove()

@@ -352,3 +352,32 @@ def test_a_postgresql_of_a_newer_schema_or_another_encoding_is_refused():
             call(server.address)
         with pytest.raises(StoreError, match="has the encoding LATIN1: make one with ENCODING 'UTF8'"):
             call(server.address.replace("/postgres", "/old"))
+
+
+def test_calls_that_fight_for_the_same_ids_in_postgresql_do_not_wait_in_a_circle():
+    """Both wait for a transaction that has the id in the middle; then each wants what the other would have first."""
+    import psycopg
+
+    async def waiting(connection) -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        return (await (await connection.execute(query)).fetchone())[0]
+
+    async def run(address: str) -> None:
+        store = open_store(address)
+        await store.ready()
+        middle = await psycopg.AsyncConnection.connect(address)
+        watch = await psycopg.AsyncConnection.connect(address, autocommit=True)
+        await middle.execute("INSERT INTO metajax_events VALUES (0, 'e1', 'u', 'i', 1, 0)")
+        calls = []
+        for user, order in (("forwards", 1), ("backwards", -1)):
+            events = [event(number, user) for number in range(3)[::order]]
+            calls.append(asyncio.create_task(store.append(events)))
+            while await waiting(watch) < len(calls) and not calls[-1].done():
+                await asyncio.sleep(0.01)
+        await middle.rollback()
+        assert await asyncio.gather(*calls) == [[True] * 3, [False] * 3]
+        for one in (middle, watch, store):
+            await one.close()
+
+    with running("postgres") as server:
+        asyncio.run(asyncio.wait_for(run(server.address), 60))
