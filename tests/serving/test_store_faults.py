@@ -332,6 +332,31 @@ def test_a_postgresql_that_may_forget_is_refused_unless_that_is_accepted(setting
         call(server.address + "?durability=none")
 
 
+def test_a_redis_without_memory_fails_calls_whole_and_is_recovered_from():
+    from redis import Redis
+
+    async def run(address: str) -> None:
+        store, stored, told = open_store(address), [], None
+        for batch in range(1000):
+            events = [event(batch * 100 + place) for place in range(100)]
+            try:
+                await store.append(events)
+                stored += events
+            except StoreError as error:
+                told = str(error)
+                break
+        assert "has memory and disk left" in told
+        assert list((await store.read("u", "m")).events) == stored
+        Redis.from_url(address).config_set("maxmemory", 0)
+        assert all(await store.append(events))
+        assert (await store.read("u", "m")).revision == len(stored) + 100
+        await store.close()
+
+    options = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory", "3mb"]
+    with running("redis", *options) as server:
+        asyncio.run(run(server.address))
+
+
 def test_a_redis_of_a_newer_schema_is_refused():
     with running("redis") as server:
         call(server.address)
@@ -340,6 +365,7 @@ def test_a_redis_of_a_newer_schema_is_refused():
             call(server.address)
 
 
+@pytest.mark.slow
 def test_a_postgresql_of_a_newer_schema_or_another_encoding_is_refused():
     import psycopg
 
