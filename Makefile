@@ -12,7 +12,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo bench bench-quick bench-large bench-sinusoid docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-sinusoid docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -38,12 +38,12 @@ endef
 
 define unpinned
 @echo "There is no lock file for Python $(VERSION): installing the newest releases that pyproject.toml allows."
-$(PIP) install --quiet --editable '.[test,dev,tune,index,stream]'
+$(PIP) install --quiet --editable '.[test,dev,tune,index,stream,serve,stores]'
 endef
 
 locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13, with hashes
 	$(PIP) install --quiet uv
-	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune --extra index --extra stream \
+	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune --extra index --extra stream --extra serve --extra stores \
 	  --python-version $$version --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements/py$${version/./}.txt; done
 
 format: $(READY) ## Format the code and mend what ruff can mend
@@ -70,6 +70,10 @@ check: lint types test ## What CI runs
 
 demo: $(READY) ## Meta-train on real ratings for minutes, evaluate, recommend to a new person
 	$(RUN)/metajax demo
+
+demo-serve: $(READY) ## Train the demo if there is none, serve it and print the page's address
+	[[ -d runs/demo ]] || $(RUN)/metajax demo
+	$(RUN)/metajax serve runs/demo $(OPTIONS)
 
 bench: $(READY) ## Measure the speed against torch, minutes; first: pip install torch into the environment
 	$(RUN)/python -m benchmarks $(OPTIONS)

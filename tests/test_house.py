@@ -42,7 +42,15 @@ def test_a_lock_pins_and_hashes_every_requirement(lock):
 def test_a_lock_holds_what_the_project_declares(lock):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["test"], *extras["dev"], *extras["tune"], *extras["index"]]
+    wanted = [
+        *project["dependencies"],
+        *extras["test"],
+        *extras["dev"],
+        *extras["tune"],
+        *extras["index"],
+        *extras["serve"],
+        *extras["stores"],
+    ]
     declared = {re.match(r"[\w-]+", line)[0] for line in wanted}
     locked = {line.split("==")[0] for line in lock.read_text().splitlines() if "==" in line}
     assert declared - locked == set()

@@ -38,7 +38,7 @@ class ServeOptions:
     """Give whoever opens the page a cookie that is bound to a new, anonymous user."""
     secure_cookies: bool = False
     """Mark that cookie as one for https only."""
-    max_waiting: int = 128
+    max_waiting: int = 64
     """Requests for a list that are worked on at once; one more is answered 429."""
     deadline: float = 2.0
     """Seconds after which a request is answered 504."""

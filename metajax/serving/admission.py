@@ -19,6 +19,10 @@ class Admission:
         self._gauge = gauge
         self.taken = 0
 
+    def is_full(self) -> bool:
+        """Say whether every place is taken."""
+        return self.taken >= self._places
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place.
@@ -26,7 +30,7 @@ class Admission:
         Raises:
             RequestError: if there is none, or time is over.
         """
-        if self.taken >= self._places:
+        if self.is_full():
             raise too_busy()
         self.taken += 1
         self._gauge.set(self.taken)

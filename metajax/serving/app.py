@@ -33,6 +33,7 @@ HANDLERS = [
     routes_users.session,
     routes_items.search_items,
     routes_items.similar_items,
+    routes_items.questions,
     routes_docs.openapi,
     routes_docs.docs,
     routes_docs.style,
@@ -87,4 +88,5 @@ def make_app(service: Service, access: Access) -> Frame:
             security=[{"key": []}],
         ),
     )
-    return Frame(app, service.metrics, UserHash(access.keys.derived("log")), service.settings)
+    full = {"/v1/recommend": service.listing.is_full, "/v1/feedback": service.storing.is_full}
+    return Frame(app, service.metrics, UserHash(access.keys.derived("log")), service.settings, full)

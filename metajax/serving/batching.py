@@ -17,6 +17,7 @@ from metajax.serving.metrics import Metrics
 from metajax.serving.settings import Buckets
 from metajax.serving.version import Leaves, Version
 from metajax.training.compilations import compilations_here
+from metajax.types import PyTree
 
 Result = TypeVar("Result")
 
@@ -28,14 +29,14 @@ class Answer(NamedTuple):
         positions: int32 `[found]`, the best first.
         scores: `[found]` predictive means, not clipped.
         variances: `[found]`; NaN where the method has none.
-        state: leaves of the adapted state, if the job wants them.
+        state: the adapted state, in numpy, if the job wants it.
         loss: mean squared error of the adapted prediction on the ratings that were adapted to; NaN without any.
     """
 
     positions: np.ndarray
     scores: np.ndarray
     variances: np.ndarray
-    state: Leaves | None
+    state: PyTree | None
     loss: float
 
 
@@ -76,7 +77,7 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     k = Buckets.smallest(buckets.lists, max(job.n for job in jobs))
     lists = version.rank(adapted.states, np.stack([job.allowed for job in padded]), k)
     wants = any(job.wants_state for job in jobs)
-    states = [np.asarray(leaf) for leaf in jax.tree.leaves(adapted.states)] if wants else []
+    states = jax.tree.map(np.asarray, adapted.states) if wants else None
     positions, scores, variances, losses = map(np.asarray, (*lists, adapted.losses))
     found = [min(int((row >= 0).sum()), job.n) for row, job in zip(positions, jobs, strict=False)]
     return [
@@ -84,7 +85,7 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
             positions[row, : found[row]],
             scores[row, : found[row]],
             variances[row, : found[row]],
-            [leaf[row] for leaf in states] if job.wants_state else None,
+            jax.tree.map(lambda leaf: leaf[row], states) if job.wants_state else None,  # noqa: B023
             float(losses[row]),
         )
         for row, job in enumerate(jobs)

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, cast
 
 import msgspec
@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException
 from metajax.errors import DataError, StoreError
 from metajax.serving.logs import UserHash
 from metajax.serving.metrics import Metrics
-from metajax.serving.problems import RequestError, invalid
+from metajax.serving.problems import RequestError, invalid, too_busy
 from metajax.serving.schemas import Error, ErrorBody
 from metajax.serving.settings import Settings
 
@@ -29,6 +29,8 @@ log = logging.getLogger("metajax.serving")
 REQUEST_ID = "metajax_request_id"
 PRINCIPAL, USER = "metajax_principal", "metajax_user"
 """Where a request's scope says who asks, and for whom: the log has hashes of both."""
+READINESS = ("/health/ready", "/v2/health/ready")
+"""Routes that are asked again and again until the service is ready."""
 GIVEN_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "invalid"}
 HEADERS = [
@@ -67,12 +69,20 @@ class StrictRequest(Request[Any, Any, Any]):
 class Frame:
     """Wraps the application, so that no answer goes without id, headers and measure."""
 
-    def __init__(self, app: App, metrics: Metrics, user_hash: UserHash, settings: Settings) -> None:
-        """Wrap an application."""
+    def __init__(
+        self,
+        app: App,
+        metrics: Metrics,
+        user_hash: UserHash,
+        settings: Settings,
+        full: Mapping[str, Callable[[], bool]],
+    ) -> None:
+        """Wrap an application; `full` says of a path whether one more request is turned away unread."""
         self._app = app
         self._metrics = metrics
         self._user_hash = user_hash
         self._settings = settings
+        self._full = full
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,6 +100,11 @@ class Frame:
                 message["headers"] = [*message["headers"], *HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
+        is_full = self._full.get(scope["path"])
+        if is_full is not None and is_full():
+            await _turn_away(send_framed, request_id)
+            self._measure(scope, status, time.perf_counter() - began)
+            return
         try:
             await self._app(scope, _in_time(receive, self._settings.body_seconds), send_framed)
         finally:
@@ -98,11 +113,26 @@ class Frame:
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "other"
         self._metrics.latency.labels(route, str(status)).observe(seconds)
-        if self._settings.log_requests or status >= 500:
+        is_bad = status >= 500 and not (status == 503 and route in READINESS)
+        if self._settings.log_requests or is_bad:
             names = {"principal": scope.get(PRINCIPAL), "user": scope.get(USER)}
             hashes = {name: self._user_hash(value) for name, value in names.items() if value}
             fields = {"route": route, "status": status, "seconds": round(seconds, 5), "request_id": scope[REQUEST_ID]}
-            log.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=fields | hashes)
+            level = logging.ERROR if status == 500 else logging.WARNING if status > 500 else logging.INFO
+            log.log(level, "request", extra=fields | hashes)
+
+
+async def _turn_away(send: Send, request_id: str) -> None:
+    """Answer 429 at the least cost, so that those who are inside are answered in time."""
+    problem = too_busy()
+    body = msgspec.json.encode(Error(ErrorBody(problem.code, str(problem), request_id)))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", str(problem.retry_after).encode()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _in_time(receive: Receive, seconds: float) -> Receive:

@@ -78,7 +78,7 @@ def create_key(path: Path, scopes: Iterable[Scope], *, user: str | None = None, 
     """Add a key to the file, which is made if need be, and return it: it is kept nowhere.
 
     Raises:
-        ConfigError: for no scope or an unknown one, a rate that is not positive, or an administrator who is bound.
+        ConfigError: for no scope, a rate that is not positive, or an administrator who is bound.
         StorageError: if the file is not one of keys.
     """
     scopes = tuple(dict.fromkeys(scopes))

@@ -1,4 +1,4 @@
-"""The compiled programs that answer requests: adapt a batch of users, rank for a batch of users, compare items.
+"""The compiled programs that answer requests: adapt a batch of users, rank for a batch of users.
 
 Each is vmapped over users, and none reads or writes more of the meta-parameters than its arguments.
 """
@@ -75,28 +75,3 @@ def ranking(learner: Learner, *, linear: bool) -> Callable[..., Lists]:
         return jax.vmap(one)(states, allowed)
 
     return jax.jit(ranks, static_argnames="k")
-
-
-def comparing(learner: Learner, scale: tuple[float, float]) -> Callable[..., Lists]:
-    """Return `(meta_params, representations, user, position, k=) -> Lists`: the items most alike, and how much.
-
-    Alike is what a rating of the one tells of the other: by how much the prediction rises from the lowest to the
-    highest rating, per unit of the rating. It holds for any learner, whatever it makes of items.
-    """
-    low, high = scale
-
-    def compare(meta_params: PyTree, representations: PyTree, user: PyTree, position: jax.Array, *, k: int) -> Lists:
-        def means(meta_params: PyTree, rating: jax.Array, representations: PyTree) -> jax.Array:
-            state = adapt_to(learner)(meta_params, catalogue, user, position[None], rating[None])
-            return learner.predict(meta_params, state, representations).mean
-
-        def rise(meta_params: PyTree, state: PyTree, representations: PyTree) -> jax.Array:
-            lowest, highest = state
-            difference = means(meta_params, highest, representations) - means(meta_params, lowest, representations)
-            return difference / max(high - low, 1e-6)
-
-        catalogue = representations
-        best = ranker(rise, k=k)(meta_params, (jnp.float32(low), jnp.float32(high)), representations, position[None])
-        return Lists(best.positions, best.scores, jnp.full_like(best.scores, jnp.nan))
-
-    return jax.jit(compare, static_argnames="k")

@@ -21,7 +21,7 @@ LONGEST = 128
 @get("/v1/users/{user:path}", opt={"scope": "feedback"}, responses=ERRORS, summary="Export a user")
 async def export_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> User:
     """Return all that is kept about a user; of somebody whom nobody has seen, empty lists."""
-    name = _permitted(user, request)
+    name = user_of_path(user, request)
     async with service.listing.place():
         record, version = await service.user(name)
     titles, position = version.catalogue.titles, version.catalogue.position
@@ -42,7 +42,7 @@ async def export_user(user: FromPath[str], request: Request[Any, Any, Any], serv
 @delete("/v1/users/{user:path}", status_code=200, opt={"scope": "feedback"}, responses=ERRORS, summary="Forget a user")
 async def erase_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> Response[Erased]:
     """Delete all that is kept about a user: events and states. A session that is bound to the user ends."""
-    name = _permitted(user, request)
+    name = user_of_path(user, request)
     async with service.storing.place():
         response = Response(Erased(name, await service.erase(name)))
     if principal(request).name.startswith("session:"):
@@ -69,7 +69,7 @@ async def session(request: Request[Any, Any, Any], service: TheService, access: 
     return response
 
 
-def _permitted(path: str, request: Request[Any, Any, Any]) -> str:
+def user_of_path(path: str, request: Request[Any, Any, Any]) -> str:
     """Return the user that a path names: ids may hold slashes."""
     name = path.removeprefix("/")
     if not 0 < len(name) <= LONGEST or not name.isprintable():

@@ -173,7 +173,7 @@ class Erased(Struct):
 
 
 class CatalogueItem(Struct):
-    """An item; `score` says how alike it is, where that was asked."""
+    """An item; `score` says how well it matches, how alike it is, or what a question is worth."""
 
     item: str
     title: str | None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from metajax.errors import StoreError
@@ -17,18 +18,21 @@ from metajax.serving.feedback import store_feedback, store_gone
 from metajax.serving.metrics import Metrics
 from metajax.serving.planning import Plan, plan, read
 from metajax.serving.problems import invalid, not_ready
-from metajax.serving.schemas import FeedbackEvent, FeedbackResult, Item, Recommendations, Request
+from metajax.serving.schemas import FeedbackEvent, FeedbackResult, Item, Reason, Recommendations, Request
 from metajax.serving.settings import Settings
 from metajax.serving.states import state_to_bytes
 from metajax.serving.store import StoredState, UserRecord, UserStore
-from metajax.serving.version import Leaves, Version
+from metajax.serving.version import Version
 from metajax.serving.versions import Versions
+from metajax.types import PyTree
 
 log = logging.getLogger("metajax.serving")
 MOST_LATER = 1000
 """States to be written, and comparisons with a shadow, that may wait: beyond them, new ones are let go."""
 
 
+MOST_REASONS = 5
+"""Ratings that an item is explained by."""
 FLUSH_SECONDS = 1.0
 """Time in which states are stored at the end; one that is not is made anew later."""
 
@@ -87,8 +91,10 @@ class Service:
         version, arm = self.versions.of(request.user)
         planned = await plan(version, request, self.store, self.settings.max_state)
         answer, strangers = await self._answer(version, request, planned)
-        if answer.state is not None and request.user is not None:
+        if planned.wants_state and request.user is not None:
             self._do_later(self._keep(request.user, version, planned.record, answer.state))
+        explain = request.explain and len(answer.positions) > 0
+        items = await self._explained(version, request, planned, answer) if explain else listed(version, answer)
         self._observe(version, arm, planned, strangers, answer)
         if (shadow := self.versions.shadow) is not None and shadow is not version:
             self._do_later(self._compare(shadow, version, request, answer))
@@ -97,7 +103,7 @@ class Service:
             model=version.name,
             arm=arm,
             user_known=bool(planned.record.events),
-            items=listed(version, answer),
+            items=items,
             unknown_items=list(dict.fromkeys([*planned.everything.unknown, *strangers])),
             ignored=planned.everything.ignored,
         )
@@ -127,10 +133,16 @@ class Service:
         except StoreError as error:
             raise store_gone() from error
 
-    async def similar(self, version: Version, position: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of up to n items like one, and how much."""
+    async def questions(self, user: str, n: int, exclude: Sequence[str]) -> tuple[Version, np.ndarray, np.ndarray]:
+        """Choose what to ask a user next: the version that chose, positions, and what each is worth."""
         self._must_be_ready()
-        return await self.batcher.call(version.similar, position, n, self.settings.buckets.lists)
+        version, _ = self.versions.of(user)
+        request = Request(user=user, candidates=[], n=1)
+        planned = (await plan(version, request, self.store, self.settings.max_state))._replace(wants_state=True)
+        answer, _ = await self._answer(version, request, planned)
+        refused = [one for item in exclude if (one := version.catalogue.position(item)) is not None]
+        excluded = np.concatenate([planned.everything.positions, np.array(refused, np.int32)])
+        return version, *await self.batcher.call(version.questions, answer.state, n, excluded)
 
     def _must_be_ready(self) -> None:
         if not self.versions.is_ready:
@@ -143,11 +155,32 @@ class Service:
         job = Job(version, planned.start, news.positions, news.target, mask, request.n, planned.wants_state)
         return await self.batcher.answer(job), strangers
 
-    async def _keep(self, user: str, version: Version, record: UserRecord, state: Leaves) -> None:
+    async def _explained(self, version: Version, request: Request, planned: Plan, answer: Answer) -> list[Item]:
+        """Return the items of an answer, each with the ratings that moved it most."""
+        rated, items = planned.everything, listed(version, answer)
+        of = (request.features or {}, rated.positions, rated.target, answer.positions)
+        effects = await self.batcher.call(version.effects, *of)
+        latest = len(rated.positions) - effects.shape[1]
+        for item, moved in zip(items, effects, strict=True):
+            order = np.argsort(-np.abs(moved), kind="stable")[:MOST_REASONS]
+            item.why = [
+                Reason(
+                    version.catalogue.ids[position := int(rated.positions[latest + row])],
+                    version.catalogue.titles[position],
+                    float(rated.target[latest + row]),
+                    float(moved[row]),
+                )
+                for row in order
+            ]
+        return items
+
+    async def _keep(self, user: str, version: Version, record: UserRecord, state: PyTree) -> None:
         """Store a state: a cache, whose loss costs an adaptation."""
         last = record.events[-1].id
         try:
-            await self.store.write_state(user, StoredState(version.name, record.revision, state_to_bytes(state), last))
+            await self.store.write_state(
+                user, StoredState(version.name, record.revision, state_to_bytes(jax.tree.leaves(state)), last)
+            )
         except StoreError as error:
             log.warning("a state was not stored", extra={"reason": str(error)})
 

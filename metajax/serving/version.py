@@ -16,12 +16,20 @@ from metajax.ranking import BLOCK, is_linear
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
-from metajax.serving.programs import Adapted, Lists, adapting, comparing, ranking
+from metajax.serving.programs import Adapted, Lists, adapting, ranking
 from metajax.serving.settings import Buckets
 from metajax.types import PyTree
 
 Leaves = list[np.ndarray]
 """A pytree without its structure, which the version knows."""
+
+
+EXPLAINED_ROWS = (8, 32, 128)
+"""Ratings that a list is explained by: the latest, if there are more."""
+EXPLAINED = 16
+"""Items that are explained at once."""
+QUESTIONS = 8
+"""Most questions that are chosen at once."""
 
 
 class Version:
@@ -45,7 +53,6 @@ class Version:
         self._representations = recommender.representations
         self._adapt = adapting(recommender.learner)
         self._rank = ranking(recommender.learner, linear=self._is_linear())
-        self._compare = comparing(recommender.learner, artifact.scale)
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
 
@@ -88,13 +95,23 @@ class Version:
         """Rank the `allowed` items, bool `[users, items]`, for each user."""
         return self._rank(self._meta_params, self._representations, states, allowed, k=k)
 
-    def similar(self, position: int, n: int, lists: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of up to n items like one, and how much."""
-        k = Buckets.smallest(lists, n)
-        user = self._encoded({})
-        found = self._compare(self._meta_params, self._representations, user, np.int32(position), k=k)
-        positions, scores = np.asarray(found.positions)[:n], np.asarray(found.scores)[:n]
-        return positions[positions >= 0], scores[positions >= 0]
+    def effects(
+        self, features: Mapping[str, Any], positions: np.ndarray, target: np.ndarray, explained: np.ndarray
+    ) -> np.ndarray:
+        """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
+        positions, target = positions[-EXPLAINED_ROWS[-1] :], target[-EXPLAINED_ROWS[-1] :]
+        missing = (0, Buckets.smallest(EXPLAINED_ROWS, len(positions)) - len(positions))
+        rated, ratings = np.pad(positions, missing, constant_values=-1), np.pad(target, missing)
+        user = self._encoded(features)
+        parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
+        padded = [np.pad(part, (0, EXPLAINED - len(part))) for part in parts]
+        found = [self.recommender.explainer.effects(user, rated, ratings, part) for part in padded]
+        return np.concatenate(found)[: len(explained), : len(positions)]
+
+    def questions(self, state: PyTree, n: int, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of up to n items to ask about next, and what each is worth."""
+        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, excluded=excluded)
+        return positions[:n], worth[:n]
 
     def warm_up(self, buckets: Buckets) -> None:
         """Compile every program that a request may need."""
@@ -108,8 +125,11 @@ class Version:
                     adapted = self.adapt_more(adapted, none, np.zeros((users, rows), np.float32))
             for k in buckets.lists:
                 jax.block_until_ready(self.rank(adapted.states, np.stack([nobody] * users), k))
-        for k in buckets.lists:
-            self.similar(0, k, (k,))
+        for rows in EXPLAINED_ROWS:
+            self.effects({}, np.zeros(rows, np.int32), np.zeros(rows, np.float32), np.zeros(1, np.int32))
+        self.questions(jax.tree.map(lambda leaf: np.asarray(leaf)[0], adapted.states), 1, np.zeros(0, np.int32))
+        self.recommender.similar(self.artifact.item_ids[0])
+        self.recommender.search("")
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
         return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)

@@ -9,8 +9,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import orbax.checkpoint as ocp
-
 from metajax.errors import StorageError
 from metajax.files import MANIFEST, check_manifest, write_manifest
 from metajax.training.distributed import by_writer
@@ -21,12 +19,16 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         """Open (and make) the folder; `keep` checkpoints are kept."""
+        import orbax.checkpoint as ocp  # takes 25 MB, which a service does not need
+
         self.folder = folder.resolve()
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(self, step: int, tree: Any) -> None:
         """Write a pytree of arrays as checkpoint `step`; when this returns it is on disk and has its manifest."""
+        import orbax.checkpoint as ocp
+
         self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
         self._manager.wait_until_finished()
         by_writer(lambda: write_manifest(self.folder / str(step)))
@@ -40,6 +42,8 @@ class Checkpoints:
         Raises:
             StorageError: if there are finished checkpoints, but every one was altered; the message says how.
         """
+        import orbax.checkpoint as ocp
+
         step = by_writer(self._newest_whole)
         if math.isnan(step):
             return None

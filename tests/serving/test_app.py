@@ -247,23 +247,41 @@ def test_items_are_found_by_title(running):
     found = running.get("/v1/items", params={"query": "TITLE OF I1", "n": 3}).json()["items"]
     assert [one["item"] for one in found] == ["i19", "i18", "i17"]  # the popular first
     assert found[0]["title"] == "Title of i19"
+    assert [one["item"] for one in running.get("/v1/items?n=2").json()["items"]] == ["i19", "i18"]
+    assert running.get("/v1/items?query=!!").json()["items"] == []
 
 
-def test_similar_items_are_those_that_a_rating_tells_of(running, version):
-    """By how much the prediction of the other rises with the rating of the one."""
+def test_similar_items_are_the_recommenders(running, version):
     found = running.get("/v1/items/i3/similar", params={"n": 5}).json()["items"]
-    assert "i3" not in {one["item"] for one in found}
-    top, bottom = (version.recommender.adapt({"i3": rating}) for rating in (5.0, 1.0))
-    raw = [
-        version.recommender.learner.predict(version._meta_params, one.state, version._representations).mean
-        for one in (top, bottom)
+    assert [(one["item"], one["score"]) for one in found] == [
+        (one.item, one.score) for one in version.recommender.similar("i3", 5)
     ]
-    rises = ((raw[0] - raw[1]) / 4).tolist()
-    expected = sorted((rise, item) for item, rise in zip(version.catalogue.ids, rises, strict=True) if item != "i3")[
-        ::-1
-    ]
-    assert [one["item"] for one in found] == [item for _, item in expected[:5]]
-    assert [one["score"] for one in found] == pytest.approx([rise for rise, _ in expected[:5]], abs=1e-4)
+
+
+@pytest.mark.parametrize("which", ["version", "anew"])
+def test_questions_are_the_recommenders(which, request, tmp_path):
+    version = request.getfixturevalue(which)
+    with worlds.running(version, tmp_path) as running:
+        running.rate("anna", **LOVES)
+        found = running.get("/v1/questions/anna?n=3&exclude=i19").json()["items"]
+    expected = version.recommender.adapt(LOVES).questions(3, exclude=["i19"])
+    assert [one["item"] for one in found] == [one.item for one in expected]
+    assert not {"i19", *LOVES} & {one["item"] for one in found}
+
+
+@pytest.mark.parametrize("which", ["version", "anew"])
+def test_a_list_is_explained_by_the_users_ratings(which, request, tmp_path):
+    version = request.getfixturevalue(which)
+    with worlds.running(version, tmp_path) as running:
+        running.rate("anna", **LOVES)
+        found = running.items({"user": "anna", "n": 17, "explain": True})
+        assert running.items({"ratings": {}, "n": 1, "explain": True})[0]["why"] == []
+        assert "why" not in running.items({"user": "anna", "n": 1})[0]
+    person = version.recommender.adapt(LOVES)
+    for item in (found[0], found[-1]):
+        expected = person.explain(item["item"])
+        assert [one["item"] for one in item["why"]] == [one.item for one in expected]
+        assert [one["effect"] for one in item["why"]] == pytest.approx([one.effect for one in expected], abs=1e-4)
 
 
 def test_nothing_compiles_after_ready(running):
@@ -275,7 +293,9 @@ def test_nothing_compiles_after_ready(running):
         running.items({"ratings": ratings, "n": 1 + count})
         running.rate(f"u{count}", **ratings) if ratings else None
         running.items({"user": f"u{count}"})
+    running.items({"user": "u9", "n": 17, "explain": True})
     running.get("/v1/items/i3/similar")
+    running.get("/v1/questions/u4?n=3")
     running.post("/v1/recommend:batch", {"requests": [{"user": "anna"}] * 7})
     assert compilations() == before
     metrics = running.get("/metrics").text

@@ -48,7 +48,7 @@ def make_artifact(learner=None, *, seed=0):
         scale=(1.0, 5.0),
         item_ids=interactions.items["item"].to_list(),
         titles=[f"Title of {item}" for item in interactions.items["item"]],
-        num_ratings=np.array([item + 1 for item in range(NUM_ITEMS)], np.int32),
+        num_ratings=np.array([int(item[1:]) + 1 for item in interactions.items["item"]], np.int32),
         items=encoding.encode_items(interactions.items),
         meta_params=jax.jit(parts.learner.init)(jax.random.key(seed)),
     )
@@ -131,13 +131,15 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(version, folder, *, settings=SETTINGS, store=None, scopes=("recommend", "feedback"), tokens=None):
+def running(
+    version, folder, *, settings=SETTINGS, store=None, scopes=("recommend", "feedback"), tokens=None, load=None
+):
     """Serve until the end of the block; the default headers have a key of `scopes`."""
     keys = folder / "keys.json"
     text = create_key(keys, scopes)
     opened = Keys(keys)
     store = store or MemoryStore()
-    service = Service(Versions(version, settings), store, settings, Metrics())
+    service = Service(Versions(version, settings, load=load or Version.load), store, settings, Metrics())
     sessions = Sessions(opened.derived("session"), settings.session_rate)
     with TestClient(make_app(service, Access(opened, sessions, tokens)), raise_server_exceptions=False) as client:
         wait_until_ready(client)

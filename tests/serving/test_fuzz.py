@@ -1,0 +1,64 @@
+"""Whatever the API's description allows, and much that it does not, is answered without a defect."""
+
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from serving import worlds
+
+from metajax.serving.access import Access
+from metajax.serving.app import make_app
+from metajax.serving.keys import Keys, create_key
+from metajax.serving.metrics import Metrics
+from metajax.serving.server import Server, open_socket
+from metajax.serving.service import Service
+from metajax.serving.sqlite import SqliteStore
+from metajax.serving.tokens import Sessions
+from metajax.serving.versions import Versions
+
+QUIET = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture)
+
+
+@pytest.fixture
+def served(version, tmp_path):
+    """Serve on a socket, with users in SQLite; return the address and a key for everything."""
+    text = create_key(tmp_path / "keys.json", ["recommend", "feedback", "admin"])
+    keys = Keys(tmp_path / "keys.json")
+    settings = worlds.SETTINGS
+    service = Service(Versions(version, settings), SqliteStore(tmp_path / "users.db"), settings, Metrics())
+    app = make_app(service, Access(keys, Sessions(keys.derived("session"), 1e6), None))
+    server, listening = Server(app, service, lambda: None), open_socket("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not service.is_ready:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}", worlds.bearer(text)
+    server.handle_exit(15, None)
+    thread.join()
+
+
+@pytest.mark.slow
+def test_no_request_meets_a_defect(served):
+    schemathesis = pytest.importorskip("schemathesis")
+    requests = pytest.importorskip("requests")
+    address, headers = served
+    with requests.Session() as session:
+        schema = schemathesis.openapi.from_dict(session.get(f"{address}/openapi.json").json())
+        statuses = set()
+        for operation in (found.ok() for found in schema.get_all_operations()):
+            for mode in schemathesis.GenerationMode:
+
+                @given(case=operation.as_strategy(generation_mode=mode))
+                @settings(max_examples=40, deadline=None, suppress_health_check=QUIET, database=None)
+                def check(case):
+                    response = case.call(base_url=address, headers=headers, session=session)
+                    statuses.add(response.status_code)
+                    assert response.status_code < 500, (case.as_curl_command(), response.content)
+
+                try:
+                    check()
+                except Unsatisfiable:
+                    continue  # nothing about the operation can be wrong
+    assert {200, 400, 404} <= statuses

@@ -1,0 +1,145 @@
+"""Models are loaded, promoted, rolled back, compared and split without a failed request."""
+
+import shutil
+from dataclasses import replace
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+from serving import worlds
+
+from metajax.experiment.artifact import write_artifact
+from metajax.serving.settings import Buckets, Settings
+from metajax.serving.version import Version
+from metajax.training.compilations import compilations
+
+BUCKETS = Buckets(tasks=(1,), rows=(8,), lists=(100,))
+
+
+@pytest.fixture(scope="module")
+def artifacts(as_services_run, tmp_path_factory):
+    """Return a folder with the artifacts one and two, and one that was altered."""
+    folder = tmp_path_factory.mktemp("models")
+    for seed, name in enumerate(("one", "two")):
+        write_artifact(worlds.make_artifact(seed=seed), folder / name)
+    shutil.copytree(folder / "two", folder / "corrupt")
+    content = bytearray((folder / "corrupt" / "arrays.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "corrupt" / "arrays.safetensors").write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Load each artifact once: compiling is most of a test."""
+    return cache(Version.load)
+
+
+@pytest.fixture
+def admin(artifacts, load, tmp_path):
+    settings = Settings(buckets=BUCKETS, deadline=30.0, models=artifacts)
+    scopes = ("recommend", "feedback", "admin")
+    with worlds.running(load(artifacts / "one"), tmp_path, settings=settings, scopes=scopes, load=load) as running:
+        yield running
+
+
+def models(response):
+    assert response.status_code == 200, response.text
+    return {one["version"]: one["roles"] for one in response.json()["models"]}
+
+
+def test_a_model_is_loaded_promoted_and_rolled_back(admin):
+    running = admin
+    running.rate("anna", i0=5.0, i1=1.0)
+    first = running.post("/v1/recommend", {"user": "anna", "n": 20}).json()
+    (name,) = models(running.get("/v1/admin/models"))
+    loaded = models(running.post("/v1/admin/models:load", {"path": "two"}))
+    (other,) = loaded.keys() - {name}
+    assert loaded == {name: ["active"], other: []}
+    compiled = compilations()
+    assert models(running.post("/v1/admin/models:promote", {"version": other})) == {
+        name: ["previous"],
+        other: ["active"],
+    }
+    second = running.post("/v1/recommend", {"user": "anna", "n": 20}).json()
+    assert (first["model"], second["model"]) == (name, other)
+    assert second["user_known"]  # its events are the store's, and made its state anew
+    assert second["items"] != first["items"]
+    assert second["items"] == running.items({"ratings": {"i0": 5.0, "i1": 1.0}, "n": 20})
+    models(running.post("/v1/admin/models:rollback", {}))
+    third = running.post("/v1/recommend", {"user": "anna", "n": 20}).json()
+    assert (third["model"], third["items"]) == (name, first["items"])
+    assert compilations() == compiled
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("corrupt", "was altered"), ("nothing", "holds no artifact"), ("../..", "from below"), ("/etc", "from below")],
+)
+def test_what_is_not_a_whole_artifact_never_serves(admin, path, message):
+    before = models(admin.get("/v1/admin/models"))
+    response = admin.post("/v1/admin/models:load", {"path": path})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "refused")
+    assert message in response.json()["error"]["message"]
+    assert models(admin.get("/v1/admin/models")) == before
+    assert message in admin.get("/v1/admin/models").json()["last_error"]
+    assert len(admin.items({"user": "anna"})) == 10
+
+
+def test_a_model_that_predicts_no_number_never_serves(admin, artifacts):
+    artifact = worlds.make_artifact(seed=2)
+    nothing = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), artifact.meta_params)
+    write_artifact(replace(artifact, meta_params=nothing), artifacts / "nan")
+    response = admin.post("/v1/admin/models:load", {"path": "nan"})
+    assert response.status_code == 400
+    assert "predicts no number" in response.json()["error"]["message"]
+
+
+def test_users_are_split_and_stay_where_they_are(admin):
+    (name,) = models(admin.get("/v1/admin/models"))
+    (other,) = models(admin.post("/v1/admin/models:load", {"path": "two"})).keys() - {name}
+    models(admin.post("/v1/admin/models:split", {"version": other, "share": 0.3}))
+    arms = {}
+    for user in map(str, range(40)):
+        answers = [admin.post("/v1/recommend", {"user": user, "n": 1}).json() for _ in range(2)]
+        assert answers[0]["model"] == answers[1]["model"] == (other if answers[0]["arm"] == "b" else name)
+        arms[user] = answers[0]["arm"]
+    assert 4 <= list(arms.values()).count("b") <= 20
+    models(admin.post("/v1/admin/models:split", {"version": other, "share": 0.6}))
+    for user in (user for user, arm in arms.items() if arm == "b"):
+        assert admin.post("/v1/recommend", {"user": user, "n": 1}).json()["arm"] == "b"
+    models(admin.post("/v1/admin/models:split", {"version": None}))
+    assert admin.post("/v1/recommend", {"user": "1", "n": 1}).json()["arm"] == "a"
+
+
+def test_a_shadow_answers_nobody(admin):
+    (name,) = models(admin.get("/v1/admin/models"))
+    (other,) = models(admin.post("/v1/admin/models:load", {"path": "two"})).keys() - {name}
+    assert models(admin.post("/v1/admin/models:shadow", {"version": other}))[other] == ["shadow"]
+    assert admin.post("/v1/recommend", {"user": "anna"}).json()["model"] == name
+    admin.get("/health/live")
+    text = f'metajax_shadow_overlap_count{{model="{other}"}} 1.0'
+    assert any(text in admin.get("/metrics").text for _ in range(100))
+    assert models(admin.post("/v1/admin/models:shadow", {"version": None}))[other] == []
+
+
+def test_administrators_mistakes_are_told(admin):
+    for path, body, message in [
+        ("promote", {"version": "x"}, "There is no version 'x'"),
+        ("shadow", {"version": "x"}, "There is no version 'x'"),
+        ("split", {"version": "x", "share": 0.5}, "There is no version 'x'"),
+        ("split", {"version": "x", "share": 1.5}, "<= 1.0"),
+        ("rollback", {}, "No version was active before"),
+    ]:
+        response = admin.post(f"/v1/admin/models:{path}", body)
+        assert response.status_code == 400
+        assert message in response.json()["error"]["message"]
+
+
+def test_no_more_versions_are_held_than_there_is_room_for(artifacts, load, tmp_path):
+    settings = Settings(buckets=BUCKETS, deadline=30.0, models=artifacts, max_versions=1)
+    first = load(artifacts / "one")
+    with worlds.running(first, tmp_path, settings=settings, scopes=("admin",), load=load) as running:
+        response = running.post("/v1/admin/models:load", {"path": "two"})
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "too_many")
