@@ -166,6 +166,11 @@ class Client:
         """Return the items most like one."""
         return self._call("GET", f"/v1/items/{quote(item, safe='')}/similar", CatalogueItems, params={"n": n}).items
 
+    def questions(self, user: str, *, n: int = 3, exclude: Sequence[str] = ()) -> list[CatalogueItem]:
+        """Return the items whose rating by the user would tell most; `score` is what it would tell."""
+        params = {"n": n, "exclude": list(exclude)}
+        return self._call("GET", f"/v1/questions/{quote(user, safe='')}", CatalogueItems, params=params).items
+
     def is_ready(self) -> bool:
         """Return whether the service answers requests now; asks once."""
         try:

@@ -91,6 +91,12 @@ def test_items_are_found(client):
     assert client.is_ready()
 
 
+def test_what_to_ask_leaves_out_what_was_asked(client):
+    asked = [one.item for one in client.questions("anna", n=3)]
+    assert len(asked) == 3
+    assert not {one.item for one in client.questions("anna", n=3, exclude=asked)} & set(asked)
+
+
 def test_a_missing_key_is_told(running):
     client = Client("http://testserver.local", transport=Inside(running))
     with client, pytest.raises(ServiceError, match="Send a key") as told:
