@@ -101,7 +101,8 @@ class PostgresStore:
     Args:
         address: such as postgresql://user:password@host/database.
         durable: refuse a server that does not fsync before it answers. False takes the server as it is.
-        seconds: how long to wait for the server before a call fails.
+        seconds: how long to wait for a connection, and half of how long for a call. A server that accepts connections
+            but stands still is given up about five seconds later: so long its client tries to take the call back.
         connections: at most, of this process.
     """
 

@@ -84,7 +84,7 @@ class RedisStore:
     Args:
         address: such as redis://:password@host:6379/0.
         durable: refuse a server that does not fsync before it answers. False takes the server as it is.
-        seconds: how long to wait for the server before a call fails.
+        seconds: how long to wait for an answer, and half of how long for a call.
     """
 
     def __init__(self, address: str, *, durable: bool = True, seconds: float = 5.0):

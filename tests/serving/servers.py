@@ -7,7 +7,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
 
@@ -52,6 +53,17 @@ class Server:
             self.process.wait(60)
             self.process = None
 
+    def send_to_all(self, sent: signal.Signals) -> None:
+        """Send a signal to the server and to the processes it started."""
+        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        for pid in (self.process.pid, *map(int, listing.stdout.split())):
+            os.kill(pid, sent)
+
+    def kill(self) -> None:
+        self.send_to_all(signal.SIGKILL)
+        self.process.wait(60)
+        self.process = None
+
     def remove(self) -> None:
         self.stop(signal.SIGINT)
         shutil.rmtree(self.folder)
@@ -74,7 +86,7 @@ class RedisServer(Server):
 class PostgresServer(Server):
     """PostgreSQL refuses to run as root, so root runs it as another user, who gets the folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str):
         programs = sorted(glob("/usr/lib/postgresql/*/bin"), key=lambda folder: int(folder.split("/")[-2]))
         if not programs and (initdb := shutil.which("initdb")):
             programs = [str(Path(initdb).resolve().parent)]
@@ -83,18 +95,47 @@ class PostgresServer(Server):
         super().__init__()
         self.programs = Path(programs[-1])
         self.address = f"postgresql://metajax@127.0.0.1:{self.port}/postgres"
+        self.options = options
         self.as_user: list[str] = []
         if os.geteuid() == 0:
             os.chown(self.folder, 65534, 65534)
             self.as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        initdb = [self.programs / "initdb", "-D", self.folder / "data", "-U", "metajax", "-E", "UTF8", "-A", "trust"]
+        initdb = [
+            self.programs / "initdb",
+            "-D",
+            self.folder / "data",
+            "-U",
+            "metajax",
+            "-E",
+            "UTF8",
+            "-A",
+            "trust",
+            "-N",
+        ]
         subprocess.run([*self.as_user, *initdb, "--locale=C"], check=True, capture_output=True, cwd=self.folder)
 
     def start(self) -> None:
-        place = ["-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1"]
+        place = ["-D", self.folder / "data", "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1", *self.options]
         process = self.launch([*self.as_user, self.programs / "postgres", *place])
         ready = [self.programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port)]
         wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, process)
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> None:
         super().stop(by)  # SIGINT is its fast shutdown; SIGTERM would wait for clients
+
+
+STORES = ("sqlite", "redis", "postgres")
+
+
+@contextmanager
+def store_address(kind: str, folder: Path) -> Iterator[str]:
+    """Yield the address of a new store, whose server runs until the end of the block."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'users.db'}"
+        return
+    server = RedisServer() if kind == "redis" else PostgresServer()
+    try:
+        server.start()
+        yield server.address
+    finally:
+        server.remove()

@@ -75,7 +75,7 @@ calls = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(calls, max_size=15))
 def test_it_does_what_a_dict_does(sequence):
     assert len(MODELS) < STATES_PER_USER

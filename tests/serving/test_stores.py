@@ -10,28 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.servers import PostgresServer, RedisServer
+from serving.servers import STORES, store_address
 
 from metajax.errors import DataError, StoreError
 from metajax.serving.open_store import open_store
 from metajax.serving.store import MAX_BYTES, STATES_PER_USER, Event, StoredState, UserRecord, UserStore
 
-STORES = ("sqlite", "redis", "postgres")
 _numbers = count()
 
 
 @pytest.fixture(scope="module", params=STORES)
 def address(request, tmp_path_factory):
     """Yield the address of one store, which the tests of this module share: each with users of its own."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path_factory.mktemp('stores') / 'users.db'}"
-        return
-    server = RedisServer() if request.param == "redis" else PostgresServer()
-    try:
-        server.start()
-        yield server.address
-    finally:
-        server.remove()
+    with store_address(request.param, tmp_path_factory.mktemp("stores")) as one:
+        yield one
 
 
 @pytest.fixture
@@ -278,6 +270,16 @@ def test_tasks_that_append_at_once_lose_and_double_nothing(address, user):
 
     numbers = range(100)
     assert with_store(address, scenario) == (100, sorted(event(user, number).id for number in numbers))
+
+
+def test_one_call_may_have_events_of_very_many_users(address, user):
+    async def scenario(store):
+        async def send(start):
+            return sum(await store.append([event(f"{user} {number}", 0) for number in range(start, start + 1000)]))
+
+        return await asyncio.gather(*(send(start) for start in range(0, 2000, 500)))
+
+    assert sum(with_store(address, scenario)) == 2500
 
 
 def test_a_user_who_is_read_while_others_write_only_grows(address, user):
