@@ -47,6 +47,43 @@ def test_new_items_are_estimated_better_than_by_the_mean(fitted):
     assert np.mean((found - worth[50:]) ** 2) < 0.4 * np.var(worth[50:])
 
 
+def test_a_new_item_s_estimate_by_hand(fitted):
+    """k(new, fitted) times the dual, with counts looked up token by token."""
+    items, _, _, estimate = fitted
+    new, rated = items.row(55, named=True), [str(item) for item in estimate.own]
+
+    def counts(view, row):
+        found = {view.tokens[position]: view.counts[position] for position in view.read(pl.DataFrame([row]))[0]}
+        length = np.sqrt(sum(count**2 for count in found.values())) if view.kind == "words" else 1.0
+        return {token: count / max(length, 1e-12) for token, count in found.items()}
+
+    def total(one, other):
+        return sum(
+            view.scale * sum(count * counts(view, other).get(token, 0.0) for token, count in counts(view, one).items())
+            for view in estimate.views
+        )
+
+    found = 0.0
+    for item, dual in zip(rated, estimate.dual, strict=True):
+        old = items.row(int(item), named=True)
+        together = total(new, old)
+        correlation = together / np.sqrt(max(total(new, new) * total(old, old), 1e-24))
+        found += (1 + together + estimate.square * correlation**2) * dual
+    np.testing.assert_allclose(estimate.encode(items)[55] * estimate.scale, found, rtol=1e-5)
+
+
+def test_what_two_columns_say_together_counts():
+    """An item is liked where two columns agree: neither says anything alone."""
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 2, (2, 120))
+    worth = np.where(one == other, 0.8, -0.8)
+    items = pl.DataFrame({"item": np.arange(120), "one": one.astype(str), "other": other.astype(str)})
+    users, rated = np.nonzero(rng.random((40, 120)) < 0.5)
+    train = pl.DataFrame({"user": users, "item": rated, "target": 3 + worth[rated] + 0.3 * rng.normal(size=len(users))})
+    estimate = fit_content(items, train.filter(pl.col("item") < 100))
+    assert np.corrcoef(estimate.encode(items)[100:], worth[100:])[0, 1] > 0.9
+
+
 def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):
     """The closed form of leaving one out is leaving one out: scales and noise being what they are."""
     _, train, _, estimate = fitted
@@ -97,7 +134,7 @@ def test_it_is_saved_as_json(fitted):
 def test_missing_columns_and_nulls_count_as_unknown(fitted):
     items, _, _, estimate = fitted
     bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))
-    np.testing.assert_allclose(bare, np.float32(estimate.base / estimate.scale))
+    np.testing.assert_allclose(bare, np.float32(sum(estimate.dual) / estimate.scale))
     nulls = items.tail(1).with_columns(*(pl.lit(None, items[name].dtype).alias(name) for name in items.columns[1:]))
     np.testing.assert_allclose(estimate.encode(nulls), bare)
 
