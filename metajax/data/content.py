@@ -27,7 +27,7 @@ import polars as pl
 from scipy import linalg, optimize, sparse
 
 from metajax.data.biases import damped_biases
-from metajax.data.columns import Column
+from metajax.data.columns import TOKENS, Column
 from metajax.data.interactions import positions_of
 
 NAME = "content_estimate"
@@ -36,6 +36,8 @@ MOST_ITEMS = 3000
 SCALE_ITEMS = 1000
 """Items that the scales are chosen on, those with most ratings: a third of the items take a twentieth of the time."""
 THRESHOLDS = 24
+MOST_TOKENS = 16
+"""Of an item in one column, that learners compare; columns with more on an average item, such as plots, they do not."""
 CHUNK = 4096
 """Items that are estimated at once."""
 LEADS = 10
@@ -105,12 +107,42 @@ class ContentEstimate:
     scale: float
 
     @property
-    def column(self) -> Column:
-        """What a model sees."""
-        return Column(NAME, "item", "number", 1)
+    def columns(self) -> tuple[Column, ...]:
+        """What a model sees, and what learners compare if anything is short enough."""
+        estimate = Column(NAME, "item", "number", 1)
+        if not (views := self._compared()):
+            return (estimate,)
+        size = 1 + sum(len(view.tokens) for view in views)
+        return estimate, Column(TOKENS, "item", TOKENS, size, widths=tuple(_width(view) for view in views))
 
-    def encode(self, items: pl.DataFrame) -> np.ndarray:
-        """Return float32 `[items]`: leave-one-out estimates of items that were fitted to, estimates of all others."""
+    def encode(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
+        """Return the columns by name.
+
+        The estimate, float32 `[items]`, is the leave-one-out estimate of an item that was fitted to.
+        """
+        encoded = {NAME: self._estimates(items)}
+        return encoded | {TOKENS: self._tokens(items)} if self._compared() else encoded
+
+    def _compared(self) -> list[View]:
+        return [
+            view
+            for view in self.views
+            if view.kind != "number" and 0 < sum(map(len, view.fitted)) <= MOST_TOKENS * len(view.fitted)
+        ]
+
+    def _tokens(self, items: pl.DataFrame) -> np.ndarray:
+        """Return int32 `[items, widths]`; of an item with too many of them, the first."""
+        blocks, first = [], 1
+        for view in self._compared():
+            block = np.zeros((items.height, _width(view)), np.int32)
+            for row, positions in enumerate(view.read(items)):
+                kept = positions[: block.shape[1]]
+                block[row, : len(kept)] = np.asarray(kept, np.int32) + first
+            blocks.append(block)
+            first += len(view.tokens)
+        return np.concatenate(blocks, axis=1)
+
+    def _estimates(self, items: pl.DataFrame) -> np.ndarray:
         own = [self.own.get(str(item)) for item in items["item"]]
         known = np.asarray([value is not None for value in own], bool)
         estimates = np.empty(items.height)
@@ -148,6 +180,11 @@ class ContentEstimate:
         views = tuple(_read_view(one, num_fitted=len(dual)) for one in document["views"])
         own = {str(item): float(value) for item, value in document["own"].items()}
         return cls(views, float(document["square"]), dual, own, float(document["scale"]))
+
+
+def _width(view: View) -> int:
+    """Return the most tokens of an item that was fitted to, as far as they are compared."""
+    return min(max(map(len, view.fitted), default=0), MOST_TOKENS)
 
 
 def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View:

@@ -101,8 +101,8 @@ class Encoding:
     @property
     def columns(self) -> tuple[Column, ...]:
         """What a model sees of users and items."""
-        estimate = () if self.content is None else (self.content.column,)
-        columns = (*(encoder.column for encoder in self.encoders), *estimate)
+        content = () if self.content is None else self.content.columns
+        columns = (*(encoder.column for encoder in self.encoders), *content)
         return tuple(replace(column, rows=self.rows) for column in columns)
 
     def encode_users(self, users: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -112,7 +112,7 @@ class Encoding:
     def encode_items(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table of items, by feature name; a column that is missing counts as unknown."""
         encoded = self._encode(items, "item")
-        return encoded if self.content is None else encoded | {self.content.column.name: self.content.encode(items)}
+        return encoded if self.content is None else encoded | self.content.encode(items)
 
     def _encode(self, table: pl.DataFrame, side: Side) -> dict[str, np.ndarray]:
         encoded = {}
@@ -178,7 +178,8 @@ def fit_encoding(
         features: names to keep, all declared by default.
         min_count: how many training users or items must show a value for it to enter the vocabulary.
         max_bag: most values of a bag that are kept, in the order given.
-        estimate_content: add what the whole item table says of an item's mean rating; see `metajax.data.content`.
+        estimate_content: add what the whole item table says of an item's mean rating, and its tokens; see
+            `metajax.data.content`.
 
     Raises:
         DataError: if a name in `features` was not declared, or a declared feature is called "id".

@@ -42,7 +42,7 @@ def fitted():
 
 def test_new_items_are_estimated_better_than_by_the_mean(fitted):
     items, _, worth, estimate = fitted
-    found = estimate.encode(items)[50:] * estimate.scale
+    found = estimate.encode(items)["content_estimate"][50:] * estimate.scale
     assert np.corrcoef(found, worth[50:])[0, 1] > 0.8
     assert np.mean((found - worth[50:]) ** 2) < 0.4 * np.var(worth[50:])
 
@@ -69,7 +69,7 @@ def test_a_new_item_s_estimate_by_hand(fitted):
         together = total(new, old)
         correlation = together / np.sqrt(max(total(new, new) * total(old, old), 1e-24))
         found += (1 + together + estimate.square * correlation**2) * dual
-    np.testing.assert_allclose(estimate.encode(items)[55] * estimate.scale, found, rtol=1e-5)
+    np.testing.assert_allclose(estimate.encode(items)["content_estimate"][55] * estimate.scale, found, rtol=1e-5)
 
 
 def test_what_two_columns_say_together_counts():
@@ -81,7 +81,7 @@ def test_what_two_columns_say_together_counts():
     users, rated = np.nonzero(rng.random((40, 120)) < 0.5)
     train = pl.DataFrame({"user": users, "item": rated, "target": 3 + worth[rated] + 0.3 * rng.normal(size=len(users))})
     estimate = fit_content(items, train.filter(pl.col("item") < 100))
-    assert np.corrcoef(estimate.encode(items)[100:], worth[100:])[0, 1] > 0.9
+    assert np.corrcoef(estimate.encode(items)["content_estimate"][100:], worth[100:])[0, 1] > 0.9
 
 
 def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):
@@ -122,21 +122,21 @@ def test_items_beyond_the_limit_are_estimated_like_new_ones():
     items, train, _ = world()
     estimate = fit_content(items, train, most_items=30)
     assert len(estimate.own) == 30
-    assert np.isfinite(estimate.encode(items)).all()
+    assert np.isfinite(estimate.encode(items)["content_estimate"]).all()
 
 
 def test_it_is_saved_as_json(fitted):
     items, _, _, estimate = fitted
     again = ContentEstimate.from_json(json.loads(json.dumps(asdict(estimate))))
-    np.testing.assert_array_equal(again.encode(items), estimate.encode(items))
+    np.testing.assert_array_equal(again.encode(items)["content_estimate"], estimate.encode(items)["content_estimate"])
 
 
 def test_missing_columns_and_nulls_count_as_unknown(fitted):
     items, _, _, estimate = fitted
-    bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))
+    bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))["content_estimate"]
     np.testing.assert_allclose(bare, np.float32(sum(estimate.dual) / estimate.scale))
     nulls = items.tail(1).with_columns(*(pl.lit(None, items[name].dtype).alias(name) for name in items.columns[1:]))
-    np.testing.assert_allclose(estimate.encode(nulls), bare)
+    np.testing.assert_allclose(estimate.encode(nulls)["content_estimate"], bare)
 
 
 def test_without_anything_to_tell_items_by_there_is_no_estimate():
@@ -165,7 +165,7 @@ def test_truth_values_and_categoricals_are_read_alike_when_fitted_and_later():
     items, train, worth = world()
     liked = items.with_columns(liked=pl.Series(worth > 0), free=pl.Series([i % 2 == 0 for i in range(60)]))
     estimate = fit_content(liked.select("item", "liked"), train.filter(pl.col("item") < 50))
-    later = estimate.encode(liked.tail(10))
+    later = estimate.encode(liked.tail(10))["content_estimate"]
     assert later[worth[50:] > 0].min() > later[worth[50:] <= 0].max()
 
 
