@@ -59,9 +59,10 @@ def evaluate_run(
     seeds = {int(path.parent.name.removeprefix("seed-")): path for path in sorted(folder.glob("seed-*/artifact"))}
     if not seeds:
         raise StorageError(f"{folder} has no finished seed. Train it first: metajax train.")
-    selection = assemble(experiment)
     artifacts = {seed: read_artifact(path, experiment=experiment) for seed, path in sorted(seeds.items())}
-    assembly = assemble(experiment, final=True) if refits(selection) else selection
+    kept = next(iter(artifacts.values())).encoding
+    selection = assemble(experiment, kept=kept)
+    assembly = assemble(experiment, final=True, kept=kept) if refits(selection) else selection
     for seed, artifact in artifacts.items():
         if artifact.encoding != assembly.encoding:
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")

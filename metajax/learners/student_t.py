@@ -112,7 +112,7 @@ def student_t(
     num_tokens: int = 1,
     max_support: int = 128,
     training_rows: int = 0,
-    prior_variance: float = 0.1,
+    prior_variance: float = 0.15,
     bias_variance: float = 0.25,
     token_variance: float = 0.05,
     rated_deviation: float = 0.09,

@@ -84,6 +84,35 @@ def test_what_two_columns_say_together_counts():
     assert np.corrcoef(estimate.encode(items)["content_estimate"][100:], worth[100:])[0, 1] > 0.9
 
 
+def test_short_columns_are_tokens_that_learners_compare(fitted):
+    """Two items share a token where they share a value; a column's ids are apart from all others'."""
+    items, _, _, estimate = fitted
+    _, column = estimate.columns
+    tokens = estimate.encode(items)["tokens"]
+    views = [view for view in estimate.views if view.kind != "number"]
+    assert [view.column + " " + view.kind for view in views] == ["title words", "title lead", "genres bag"]
+    assert tokens.shape == (60, sum(column.widths))
+    assert column.size == 1 + sum(len(view.tokens) for view in views) > tokens.max()
+    genres = tokens[:, -column.widths[-1] :]
+    same = np.asarray([one == other for one in items["genres"].to_list() for other in items["genres"].to_list()])
+    np.testing.assert_array_equal((genres[:, None, 0] == genres[None, :, 0]).ravel(), same)
+    assert set(genres.ravel()).isdisjoint(set(tokens[:, : -column.widths[-1]].ravel()) - {0})
+
+
+def test_an_item_with_too_many_tokens_keeps_some():
+    items, train, _ = world()
+    many = items.with_columns(cast=pl.Series([[f"actor {n}" for n in range(i % 40)] for i in range(60)]))
+    estimate = fit_content(many, train)
+    assert [view.column for view in estimate.views][-1] == "cast"
+    cast = [view for view in estimate._compared() if view.column == "cast"]
+    assert cast == []  # 19.5 on average
+    few = many.with_columns(pl.when(pl.col("item") % 3 == 0).then(pl.col("cast")))
+    estimate = fit_content(few, train)
+    widths = dict(zip([view.column for view in estimate._compared()], estimate.columns[1].widths, strict=True))
+    assert widths["cast"] == content.MOST_TOKENS
+    assert (np.count_nonzero(estimate.encode(few)["tokens"][:, -content.MOST_TOKENS :], axis=1).max()) == 16
+
+
 def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):
     """The closed form of leaving one out is leaving one out: scales and noise being what they are."""
     _, train, _, estimate = fitted

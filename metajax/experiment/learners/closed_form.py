@@ -59,7 +59,7 @@ class StudentT:
     On `MatrixFactorization`, item tables are beliefs, not points.
     """
 
-    prior_variance: float = 0.1
+    prior_variance: float = 0.15
     """Of a weight of the item vector, in units of the noise variance."""
     bias_variance: float = 0.25
     """Of the user's bias at the start; learned."""
