@@ -18,7 +18,7 @@ from metajax.evaluation.baselines import Training, training_of
 from metajax.evaluation.groups import user_groups
 from metajax.evaluation.measure import Method, Setting, results_frame
 from metajax.evaluation.predict import catalogue_scorer, predictor
-from metajax.evaluation.protocols import SENTENCES, lay_out
+from metajax.evaluation.protocols import lay_out, sentence
 from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
 from metajax.evaluation.summary import Summary, summarise
@@ -151,10 +151,11 @@ def _candidates(interactions: Interactions, num_ratings: np.ndarray, scenario: S
 
 def _protocol(assembly: Assembly) -> dict[str, Any]:
     config, split = assembly.experiment.evaluation, assembly.split
+    scenario = next(iter(split.scenarios.values()))
     return {
         "name": split.name,
-        "sentence": SENTENCES[split.name],
-        "draws": next(iter(split.scenarios.values())).draws,
+        "sentence": sentence(split.name, scenario),
+        "draws": scenario.draws,
         "regime": "query",
         "relevance_threshold": config.relevant,
         "gain": "exponential",
