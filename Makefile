@@ -12,7 +12,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-sinusoid docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-sinusoid results results-quick docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -86,6 +86,12 @@ bench-large: $(READY) ## Write a log of 100 million ratings and train on it in b
 
 bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
 	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)
+
+results: $(READY) ## Train and evaluate all kept reports again, most of a day; some: OPTIONS="movielens_1m/ridge"
+	$(RUN)/python docs/run_board.py $(OPTIONS)
+
+results-quick: $(READY) ## One seed of the flagship beside the baselines and the kept figures, under 20 minutes
+	$(RUN)/python docs/run_board.py --quick
 
 docs: $(READY) ## Write docs/results.md and the README's results from the kept reports
 	$(RUN)/python docs/results_table.py

@@ -25,6 +25,8 @@ OF_PROTOCOL = {
     "warm_up": {"mae": "MAE", "rmse": "RMSE", "auc": "AUC"},
 }
 """Columns of protocols whose papers report others."""
+NO_REPORTS = ("speed.json", "large_log.json", "questions.json")
+"""Kept results of another kind, which have pages of their own."""
 ON_README = (("ml-latest-small", "user_cold", "user_cold"), ("ml-1m", "melu", "user_cold"))
 
 Key = tuple[str, str, str]
@@ -237,7 +239,7 @@ def main() -> None:
     reports = {
         str(path.relative_to(folder).with_suffix("")): read_report(path)
         for path in sorted(folder.rglob("*.json"))
-        if path.name not in ("speed.json", "large_log.json", "questions.json")  # which have pages of their own
+        if path.name not in NO_REPORTS
     }
     found = boards(reports)
     page = [

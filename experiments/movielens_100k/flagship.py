@@ -7,38 +7,22 @@ Reaches:  results/movielens_100k/flagship.json, kept by the commands above.
 Follows:  docs/flagship.md
 """
 
-from metajax.experiment import (
-    Adam,
-    DataConfig,
-    EpisodeConfig,
-    Experiment,
-    MatrixFactorization,
-    StudentT,
-    TrainingConfig,
-    UserCold,
-)
-from metajax.experiment.search import Choice, LogUniform, Range
+from dataclasses import replace
+
+from metajax.experiment import Experiment, flagship, flagship_space
+from metajax.experiment.search import Range
 
 
 def experiment() -> Experiment:
-    return Experiment(
+    base = flagship()
+    return replace(
+        base,
         name="movielens_100k/flagship",
-        data=DataConfig(
-            source="ml-100k", features=("age", "gender", "occupation", "genres", "decade"), estimate_content=True
-        ),
-        split=UserCold(),
-        model=MatrixFactorization(factors=24, factor_scale=0.1),
-        learner=StudentT(members=3),
-        optimizer=Adam(learning_rate=5e-3),
-        episodes=EpisodeConfig(min_support=90),
-        training=TrainingConfig(outer_steps=1500, tasks_per_step=32, validate_every=500, patience=0),
+        data=replace(base.data, source="ml-100k", features=("age", "gender", "occupation", "genres", "decade")),
+        learner=replace(base.learner, members=3),
         seeds=(0, 1, 2, 3, 4),
     )
 
 
 def search_space() -> dict[str, Range]:
-    return {
-        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
-        "learner.rated_deviation": LogUniform(0.03, 0.3),
-        "model.factors": Choice((8, 16, 24, 32)),
-    }
+    return flagship_space()

@@ -106,13 +106,13 @@ def demo_verb(arguments: Sequence[str]) -> None:
         from rich.console import Console
 
         from metajax.cli.artifacts import recommendation_table
-        from metajax.experiment import Experiment
+        from metajax.experiment import flagship
         from metajax.experiment.running import train_experiment
         from metajax.recommender import Recommender
 
         use_compilation_cache()
         folder = runs / "demo"
-        train_experiment(replace(Experiment(), name="demo"), folder, overwrite=True)
+        train_experiment(replace(flagship(), name="demo"), folder, overwrite=True)
         _evaluate(folder, None, _command("demo", arguments))
         ratings = {
             "Alien (1979)": 5.0,
@@ -191,16 +191,16 @@ def show_verb(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
     """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
-    from metajax.experiment import DataConfig, Experiment, load_experiment, override
+    from metajax.experiment import flagship, load_experiment, override
     from metajax.experiment.tuned import apply_tuned, read_tuned
 
-    experiment, rest = Experiment(), list(arguments)
+    experiment, rest = flagship(), list(arguments)
     if rest and not rest[0].startswith("-"):
         source = rest.pop(0)
         if source.endswith(".py"):
             experiment = load_experiment(source)
         else:
-            experiment = replace(experiment, name=Path(source).stem, data=replace(DataConfig(), source=source))
+            experiment = replace(experiment, name=Path(source).stem, data=replace(experiment.data, source=source))
     program = f"{program} [EXPERIMENT.py | RATINGS]"
     overridden, options = override(experiment, rest, options=RunOptions(), program=program)
     if options.tuned:

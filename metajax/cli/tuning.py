@@ -51,7 +51,7 @@ def tune_verb(arguments: Sequence[str]) -> None:
     """Tune an experiment file."""
     from rich.console import Console
 
-    from metajax.experiment import Experiment, load_experiment, override
+    from metajax.experiment import flagship, load_experiment, override
     from metajax.experiment.running import STUDY
     from metajax.experiment.search import flags, load_search_space
     from metajax.experiment.tuned import apply_tuned
@@ -61,7 +61,7 @@ def tune_verb(arguments: Sequence[str]) -> None:
         (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else (None, arguments)
     )
     file = _experiment_file(source)
-    written = load_experiment(file) if file else Experiment()
+    written = load_experiment(file) if file else flagship()
     experiment, options = override(
         written, rest, options=TuneOptions(), program="metajax tune EXPERIMENT.py", about=ABOUT
     )

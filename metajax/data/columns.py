@@ -7,6 +7,7 @@ from metajax.errors import DataError
 
 Side = Literal["user", "item"]
 Kind = Literal["category", "bag", "number", "vector"]
+TOKENS = "tokens"
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ class Column:
     """One encoded feature column.
 
     Encoded arrays, for n users or items: category int32 `[n]`; bag int32 `[n, width]`, padded with 0;
-    number float32 `[n]`; vector float32 `[n, size]`. Id 0 is "unknown" (category) or padding (bag).
+    number float32 `[n]`; vector float32 `[n, size]`. Id 0 is "unknown" (category) or padding (bag). Tokens, int32
+    `[n, sum of widths]`, are groups of bags side by side without an id in common, which are compared, not embedded: no
+    model has parameters for them.
 
     Attributes:
         name: the feature's name; "id" is the user's or item's own identity.
         of: "user" or "item".
-        kind: "category", "bag", "number" or "vector".
-        size: category and bag: how many ids there are, 0 included; number: 1; vector: its length.
+        kind: "category", "bag", "number", "vector" or "tokens".
+        size: category, bag and tokens: how many ids there are, 0 included; number: 1; vector: its length.
+        widths: of the groups of tokens.
         rows: how many training ratings the encoding was fitted on, which priors are weighed against; 0 if unknown.
     """
 
     name: str
     of: Side
-    kind: Kind
+    kind: Kind | Literal["tokens"]
     size: int
+    widths: tuple[int, ...] = ()
     rows: int = field(default=0, compare=False)

@@ -1,11 +1,15 @@
 """What is known of an item before anybody has rated it: its mean rating, estimated from all that the item table says.
 
 Every column becomes tokens: values of categories and bags, words and first words of texts, thresholds of numbers. An
-item's mean residual (its ratings less the raters' own levels) is a Gaussian process whose kernel sums, over the
-columns, a learned scale times the products of token counts; a number's thresholds make that a random walk over its
-quantiles. Scales and noise maximise the leave-one-out predictive log-likelihood, each item weighted by the root of its
-number of ratings. An item that was fitted to gets its leave-one-out estimate: training then sees for a known item just
-what it will know of a new one, and nothing of the item's own ratings.
+item's mean residual (its ratings less the raters' own levels) is a Gaussian process with the kernel
+
+    k(i, j) = 1 + S(i, j) + b N(i, j)^2
+
+S sums, over the columns, a learned scale times the products of token counts; a number's thresholds make that a random
+walk over its quantiles. N is the correlation that S gives: what two columns say together counts too. Scales and noise
+maximise the leave-one-out predictive log-likelihood, each item weighted by the root of its number of ratings. An item
+that was fitted to gets its leave-one-out estimate: training then sees for a known item just what it will know of a new
+one, and nothing of the item's own ratings.
 
 References:
     Rasmussen and Williams, 2006, "Gaussian processes for machine learning", eqs. 5.10 to 5.13.
@@ -14,7 +18,8 @@ References:
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +27,7 @@ import polars as pl
 from scipy import linalg, sparse
 
 from metajax.data.biases import damped_biases
-from metajax.data.columns import Column
+from metajax.data.columns import TOKENS, Column
 from metajax.data.interactions import positions_of
 
 NAME = "content_estimate"
@@ -31,10 +36,15 @@ MOST_ITEMS = 3000
 SCALE_ITEMS = 1000
 """Items that the scales are chosen on, those with most ratings: a third of the items take a twentieth of the time."""
 THRESHOLDS = 24
+MOST_TOKENS = 16
+"""Of an item in one column, that learners compare; columns with more on an average item, such as plots, they do not."""
+CHUNK = 4096
+"""Items that are estimated at once."""
 LEADS = 10
 """Texts of so many words or fewer, such as titles, may be told by how they begin."""
 WORD = re.compile(r"\w+")
-START_SCALE, START_NOISE = 0.01, (0.05, 1.5)
+START_SCALE, START_SQUARE, START_NOISE = 0.01, 0.05, (0.05, 1.5)
+LOG_BOUNDS = (-12.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -46,29 +56,35 @@ class View:
         kind: "bag", "category", "words", "lead" (the first two and three words of a text) or "number".
         tokens: the known ones; of a number, its thresholds as text.
         counts: `[tokens]` what a token counts for: 1, or the log of how rare a word is.
-        weights: `[tokens]` what a token adds to the estimate, in units of the rating.
+        scale: of the products of counts, in squared units of the rating.
+        fitted: of every item that was fitted to, the positions of its tokens.
     """
 
     column: str
     kind: str
     tokens: tuple[str, ...]
     counts: tuple[float, ...]
-    weights: tuple[float, ...] = ()
+    scale: float = 0.0
+    fitted: tuple[tuple[int, ...], ...] = ()
 
-    def matrix(self, items: pl.DataFrame) -> sparse.csr_matrix:
-        """Return `[items, tokens]`; rows of words have length 1, a column that is missing gives zeros."""
+    def read(self, items: pl.DataFrame) -> list[list[int]]:
+        """Return the positions of every item's known tokens, ascending; none where the column is missing."""
+        if self.column not in items.columns:
+            return [[]] * items.height
         index = {token: position for position, token in enumerate(self.tokens)}
-        rows, columns = [], []
-        if self.column in items.columns:
-            for row, tokens in enumerate(_tokens(items[self.column], self.kind, self.tokens)):
-                known = [index[token] for token in set(tokens) if token in index]
-                rows.extend([row] * len(known))
-                columns.extend(known)
-        values = np.asarray(self.counts)[columns] if columns else np.zeros(0)
-        made = sparse.csr_matrix((values, (rows, columns)), shape=(items.height, len(self.tokens)))
+        return [
+            sorted({index[token] for token in tokens if token in index})
+            for tokens in _tokens(items[self.column], self.kind, self.tokens)
+        ]
+
+    def matrix(self, rows: Sequence[Sequence[int]]) -> sparse.csr_matrix:
+        """Return `[items, tokens]` counts of items with these tokens; rows of words have length 1."""
+        starts = np.cumsum([0, *map(len, rows)])
+        positions = np.asarray([position for row in rows for position in row], int)
+        shape = (len(rows), len(self.tokens))
+        made = sparse.csr_matrix((np.asarray(self.counts)[positions], positions, starts), shape=shape)
         if self.kind == "words":
-            lengths = np.sqrt(np.asarray(made.multiply(made).sum(axis=1))).ravel()
-            made = sparse.csr_matrix(made.multiply(1 / np.maximum(lengths, 1e-12)[:, None]))
+            made = sparse.csr_matrix(made.multiply(1 / np.maximum(np.sqrt(_squares(made)), 1e-12)[:, None]))
         return made
 
 
@@ -78,30 +94,80 @@ class ContentEstimate:
 
     Attributes:
         views: of the columns that were found.
-        base: the estimate of an item of which nothing is known.
+        square: b of the kernel.
+        dual: of every item that was fitted to, what its kernel with an item adds to that item's estimate.
         own: item id as text -> leave-one-out estimate, of the items that were fitted to.
         scale: what estimates are divided by when they are encoded.
     """
 
     views: tuple[View, ...]
-    base: float
+    square: float
+    dual: tuple[float, ...]
     own: Mapping[str, float]
     scale: float
 
     @property
-    def column(self) -> Column:
-        """What a model sees."""
-        return Column(NAME, "item", "number", 1)
+    def columns(self) -> tuple[Column, ...]:
+        """What a model sees, and what learners compare if anything is short enough."""
+        estimate = Column(NAME, "item", "number", 1)
+        if not (views := self._compared()):
+            return (estimate,)
+        size = 1 + sum(len(view.tokens) for view in views)
+        return estimate, Column(TOKENS, "item", TOKENS, size, widths=tuple(_width(view) for view in views))
 
-    def encode(self, items: pl.DataFrame) -> np.ndarray:
-        """Return float32 `[items]`: leave-one-out estimates of items that were fitted to, estimates of all others."""
-        estimates = np.full(items.height, self.base)
-        for view in self.views:
-            estimates += view.matrix(items) @ np.asarray(view.weights)
+    def encode(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
+        """Return the columns by name.
+
+        The estimate, float32 `[items]`, is the leave-one-out estimate of an item that was fitted to.
+        """
+        encoded = {NAME: self._estimates(items)}
+        return encoded | {TOKENS: self._tokens(items)} if self._compared() else encoded
+
+    def _compared(self) -> list[View]:
+        return [
+            view
+            for view in self.views
+            if view.kind != "number" and 0 < sum(map(len, view.fitted)) <= MOST_TOKENS * len(view.fitted)
+        ]
+
+    def _tokens(self, items: pl.DataFrame) -> np.ndarray:
+        """Return int32 `[items, widths]`; of an item with too many of them, the first."""
+        blocks, first = [], 1
+        for view in self._compared():
+            block = np.zeros((items.height, _width(view)), np.int32)
+            for row, positions in enumerate(view.read(items)):
+                kept = positions[: block.shape[1]]
+                block[row, : len(kept)] = np.asarray(kept, np.int32) + first
+            blocks.append(block)
+            first += len(view.tokens)
+        return np.concatenate(blocks, axis=1)
+
+    def _estimates(self, items: pl.DataFrame) -> np.ndarray:
         own = [self.own.get(str(item)) for item in items["item"]]
         known = np.asarray([value is not None for value in own], bool)
+        estimates = np.empty(items.height)
         estimates[known] = [value for value in own if value is not None]
+        estimates[~known] = self._estimate(items.filter(~known))
         return (estimates / self.scale).astype(np.float32)
+
+    def _estimate(self, items: pl.DataFrame) -> np.ndarray:
+        fitted = [view.matrix(view.fitted) for view in self.views]
+        of_fitted = self._variances(fitted)
+        estimates = [np.zeros(0)]
+        for start in range(0, items.height, CHUNK):
+            some = items.slice(start, CHUNK)
+            matrices = [view.matrix(view.read(some)) for view in self.views]
+            sums = np.zeros((some.height, len(self.dual)))
+            for view, new, old in zip(self.views, matrices, fitted, strict=True):
+                sums += view.scale * (new @ old.T).toarray()
+            kernel = 1 + sums + self.square * _correlation(sums, self._variances(matrices), of_fitted) ** 2
+            estimates.append(kernel @ np.asarray(self.dual))
+        return np.concatenate(estimates)
+
+    def _variances(self, matrices: Sequence[sparse.csr_matrix]) -> np.ndarray:
+        """Return `[items]` S(i, i)."""
+        each = [view.scale * _squares(matrix) for view, matrix in zip(self.views, matrices, strict=True)]
+        return np.sum(each, axis=0)
 
     @classmethod
     def from_json(cls, document: Any) -> "ContentEstimate":
@@ -110,20 +176,31 @@ class ContentEstimate:
         Raises:
             KeyError, TypeError, ValueError: for what that did not write.
         """
-        views = tuple(
-            View(
-                str(one["column"]),
-                str(one["kind"]),
-                tuple(str(token) for token in one["tokens"]),
-                tuple(float(count) for count in one["counts"]),
-                tuple(float(weight) for weight in one["weights"]),
-            )
-            for one in document["views"]
-        )
-        if any(not len(one.tokens) == len(one.counts) == len(one.weights) for one in views):
-            raise ValueError("the tokens, counts and weights of a view differ in number")
+        dual = tuple(float(one) for one in document["dual"])
+        views = tuple(_read_view(one, num_fitted=len(dual)) for one in document["views"])
         own = {str(item): float(value) for item, value in document["own"].items()}
-        return cls(views, float(document["base"]), own, float(document["scale"]))
+        return cls(views, float(document["square"]), dual, own, float(document["scale"]))
+
+
+def _width(view: View) -> int:
+    """Return the most tokens of an item that was fitted to, as far as they are compared."""
+    return min(max(map(len, view.fitted), default=0), MOST_TOKENS)
+
+
+def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View:
+    view = View(
+        str(document["column"]),
+        str(document["kind"]),
+        tuple(str(token) for token in document["tokens"]),
+        tuple(float(count) for count in document["counts"]),
+        float(document["scale"]),
+        tuple(tuple(int(position) for position in row) for row in document["fitted"]),
+    )
+    if len(view.tokens) != len(view.counts) or len(view.fitted) != num_fitted:
+        raise ValueError("the tokens and counts of a view, or its items and those of the estimate, differ in number")
+    if not all(0 <= position < len(view.tokens) for row in view.fitted for position in row):
+        raise ValueError("an item of a view has a token that is not there")
+    return view
 
 
 def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = MOST_ITEMS) -> ContentEstimate | None:
@@ -142,28 +219,34 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
     if rated.height < 10:
         return None
     views = [view for name in items.columns if name != "item" for view in _views(rated[name])]
-    matrices = [view.matrix(rated) for view in views]
-    kept = [place for place, matrix in enumerate(matrices) if matrix.nnz]
-    if not kept:
+    views = [view for view in (replace(view, fitted=_frozen(view.read(rated))) for view in views) if any(view.fitted)]
+    if not views:
         return None
-    views, matrices = [views[place] for place in kept], [matrices[place] for place in kept]
-    kernels = [(matrix @ matrix.T).toarray() for matrix in matrices]
+    kernels = [(matrix @ matrix.T).toarray() for matrix in (view.matrix(view.fitted) for view in views)]
     sizes = [float(np.diag(kernel)[np.diag(kernel) > 0].mean()) for kernel in kernels]
     kernels = [kernel / size for kernel, size in zip(kernels, sizes, strict=True)]
     residual, counts = mean_residuals(train, rated["item"])
     first = slice(SCALE_ITEMS)
-    scales, noise = _choose_scales([kernel[first, first] for kernel in kernels], residual[first], counts[first])
-    covariance = _covariance(scales, kernels)
-    inverse = linalg.inv(covariance + np.diag(noise[0] + noise[1] / counts))
+    choose = partial(_choose_scales, residual=residual[first], counts=counts[first])
+    scales, noise = choose(
+        [kernel[first, first] for kernel in kernels], start=(*[START_SCALE] * len(views), *START_NOISE)
+    )
+    sums = np.einsum("k,kij->ij", scales, kernels)
+    squares = _correlation(sums, np.diag(sums), np.diag(sums)) ** 2
+    # the proportions of the columns stay, so that the correlations are given
+    parts, noise = choose([sums[first, first], squares[first, first]], start=(1.0, START_SQUARE, *noise))
+    inverse = linalg.inv(_covariance(parts, [sums, squares]) + np.diag(noise[0] + noise[1] / counts))
     dual = inverse @ residual
     own = residual - dual / np.diag(inverse)
-    weighted = tuple(
-        View(view.column, view.kind, view.tokens, view.counts, tuple((scale / size) * (matrix.T @ dual)))
-        for view, matrix, scale, size in zip(views, matrices, scales, sizes, strict=True)
-    )
-    by_item = dict(zip(map(str, rated["item"]), own.tolist(), strict=True))
+    scaled = zip(views, parts[0] * scales / sizes, strict=True)
     spread = float(own.std())
-    return ContentEstimate(weighted, float(dual.sum()), by_item, spread if spread > 1e-9 else 1.0)
+    return ContentEstimate(
+        views=tuple(replace(view, scale=float(scale)) for view, scale in scaled),
+        square=float(parts[1]),
+        dual=tuple(dual.tolist()),
+        own=dict(zip(map(str, rated["item"]), own.tolist(), strict=True)),
+        scale=spread if spread > 1e-9 else 1.0,
+    )
 
 
 def mean_residuals(train: pl.DataFrame, items: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -216,21 +299,35 @@ def _covariance(scales: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray
 
 
 def _choose_scales(
-    kernels: Sequence[np.ndarray], residual: np.ndarray, counts: np.ndarray
+    kernels: Sequence[np.ndarray], *, residual: np.ndarray, counts: np.ndarray, start: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    start = np.log([START_SCALE] * len(kernels) + list(START_NOISE))
+    """Return the scales of the kernels, and the noise a, b; `start` holds both."""
     from scipy import optimize  # 13 MB that a service does not need
 
     found = optimize.minimize(
         leave_one_out,
-        start,
+        np.log(start),
         args=(kernels, residual, counts),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-12.0, 3.0)] * len(start),
+        bounds=[LOG_BOUNDS] * len(start),
         options={"maxiter": 20, "maxfun": 24},
     )
     return np.exp(found.x[:-2]), np.exp(found.x[-2:])
+
+
+def _correlation(sums: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return S(i, j) / sqrt(S(i, i) S(j, j)); 0 for an item of which nothing is known."""
+    return sums / np.sqrt(np.maximum(np.outer(own, other), 1e-24))
+
+
+def _squares(matrix: sparse.csr_matrix) -> np.ndarray:
+    """Return `[items]` sums of squares."""
+    return np.asarray(matrix.multiply(matrix).sum(axis=1)).reshape(-1)
+
+
+def _frozen(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(map(tuple, rows))
 
 
 def _views(column: pl.Series) -> list[View]:

@@ -101,8 +101,8 @@ class Encoding:
     @property
     def columns(self) -> tuple[Column, ...]:
         """What a model sees of users and items."""
-        estimate = () if self.content is None else (self.content.column,)
-        columns = (*(encoder.column for encoder in self.encoders), *estimate)
+        content = () if self.content is None else self.content.columns
+        columns = (*(encoder.column for encoder in self.encoders), *content)
         return tuple(replace(column, rows=self.rows) for column in columns)
 
     def encode_users(self, users: pl.DataFrame) -> dict[str, np.ndarray]:
@@ -112,7 +112,7 @@ class Encoding:
     def encode_items(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table of items, by feature name; a column that is missing counts as unknown."""
         encoded = self._encode(items, "item")
-        return encoded if self.content is None else encoded | {self.content.column.name: self.content.encode(items)}
+        return encoded if self.content is None else encoded | self.content.encode(items)
 
     def _encode(self, table: pl.DataFrame, side: Side) -> dict[str, np.ndarray]:
         encoded = {}
@@ -167,6 +167,7 @@ def fit_encoding(
     features: Sequence[str] | None = None,
     min_count: int = 1,
     max_bag: int = 16,
+    max_values: int | None = None,
     estimate_content: bool = False,
 ) -> Encoding:
     """Fit vocabularies and scales on the users and items that occur in training ratings.
@@ -178,7 +179,9 @@ def fit_encoding(
         features: names to keep, all declared by default.
         min_count: how many training users or items must show a value for it to enter the vocabulary.
         max_bag: most values of a bag that are kept, in the order given.
-        estimate_content: add what the whole item table says of an item's mean rating; see `metajax.data.content`.
+        max_values: leave out categories and bags whose vocabulary is larger, unless `features` names them.
+        estimate_content: add what the whole item table says of an item's mean rating, and its tokens; see
+            `metajax.data.content`.
 
     Raises:
         DataError: if a name in `features` was not declared, or a declared feature is called "id".
@@ -203,6 +206,8 @@ def fit_encoding(
     ]
     kept = [feature for feature in interactions.features if features is None or feature.name in features]
     fitted = [_fit(feature, seen[feature.of][feature.name], min_count, max_bag) for feature in kept]
+    if max_values is not None:
+        fitted = [one for one in fitted if len(one.values) <= max_values or one.feature.name in (features or ())]
     content = fit_content(interactions.items, train) if estimate_content else None
     return Encoding((*ids, *fitted), content, train.height)
 

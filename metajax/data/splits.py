@@ -17,6 +17,7 @@ from metajax.data.interactions import Interactions
 from metajax.errors import ConfigError, DataError, LeakError
 
 MELU_FIRST_COLD_YEAR = 1998
+ENOUGH_USERS = 20
 Arrangement = Literal["hash", "time", "oldest_first", "domain"]
 
 
@@ -168,18 +169,29 @@ def user_cold(interactions: Interactions, *, draws: int = 5) -> Split:
     """Hold out users: by the hash of "user:<id>", the first 70 % train, the next 10 % validate, the last 20 % test.
 
     Cuts are rounded down. The items are those of training users: rows on others are dropped from validation and test
-    before a user's rows are counted. Test tasks: 13 rows or more, query the last 10, support at most 100.
+    before a user's rows are counted. Test tasks: 13 rows or more, query the last 10, support at most 100. Where fewer
+    than 20 users to validate or to test have so many, and the median training user has not, the query is half of what
+    that one has, and tasks have a row more than the query, or more.
     """
     ratings = interactions.ratings
     train_users, validation_users, test_users = cut_users(hash_order(ratings["user"], "user"))
     train = _of(ratings, train_users)
     known = _of_items(ratings, train["item"].unique())
+    scenarios = {
+        name: Scenario(name, _of(known, users), draws=draws)
+        for name, users in {"validation": validation_users, "user_cold": test_users}.items()
+    }
+    median = int(train.group_by("user").len()["len"].median() or 0)  # pyright: ignore[reportArgumentType]
+    if median < 13 and min(len(one.task_users()) for one in scenarios.values()) < ENOUGH_USERS:
+        query_rows = max(median // 2, 1)
+        shorter = partial(replace, query_rows=query_rows, min_rows=query_rows + 1)
+        scenarios = {name: shorter(one) for name, one in scenarios.items()}
     return Split(
         name="user_cold",
         interactions=interactions,
         train=train,
-        validation=Scenario("validation", _of(known, validation_users), draws=draws),
-        scenarios={"user_cold": Scenario("user_cold", _of(known, test_users), draws=draws)},
+        validation=scenarios.pop("validation"),
+        scenarios=scenarios,
         cold_users=pl.concat([validation_users, test_users]),
         cold_items=pl.Series("item", [], ratings["item"].dtype),
     )

@@ -32,6 +32,11 @@ SENTENCES = {
 }
 
 
+def sentence(name: str, scenario: Scenario) -> str:
+    """Say in a sentence what a protocol does; data of short histories have shorter queries."""
+    return SENTENCES[name].replace("last 10", f"last {scenario.query_rows}") if scenario.query_rows else SENTENCES[name]
+
+
 def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:
     """Turn a scenario into tasks, all draws of it, whatever the order of its rows.
 

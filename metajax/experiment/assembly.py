@@ -12,7 +12,7 @@ from metajax.evaluation.selection import selects_on_items, validation_tasks
 from metajax.evaluation.validate import validation_of
 from metajax.experiment.experiment import Experiment
 from metajax.losses import Loss
-from metajax.tasks import Catalogue, Histories, TaskSet, catalogue, histories
+from metajax.tasks import Catalogue, Histories, TaskSet, catalogue, histories, lengths
 from metajax.training.loop import Validate
 from metajax.types import Learner, PyTree
 
@@ -61,12 +61,13 @@ def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, lev
     return Parts(experiment.learner.build(model, loss, encoding.columns), loss)
 
 
-def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
+def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | None = None) -> Assembly:
     """Read the data, split them, prove that nothing leaks, encode, and build the learner.
 
     Args:
         experiment: the choices.
         final: train on every training row, those held out for model selection included.
+        kept: the encoding of an artifact, whose content estimate is taken over: it takes long to fit.
     """
     split = experiment.split.build(experiment.data.load())
     split.check()
@@ -80,18 +81,22 @@ def assemble(experiment: Experiment, *, final: bool = False) -> Assembly:
         identity=experiment.data.identity,
         features=experiment.data.features,
         min_count=experiment.data.min_count,
-        estimate_content=experiment.data.estimate_content,
+        max_values=experiment.data.max_values,
+        estimate_content=experiment.data.estimate_content and kept is None,
     )
+    if kept is not None:
+        encoding = replace(encoding, content=kept.content)
     offset = float(rows["target"].mean())  # pyright: ignore[reportArgumentType]
     levels = tuple(float(level) for level in rows["target"].unique().sort())
+    rows_by_user = _histories(experiment, split, rows)
     return Assembly(
-        experiment=experiment,
+        experiment=_with_steps(experiment, rows_by_user),
         interactions=interactions,
         split=split,
         rows=rows,
         encoding=encoding,
         catalogue=catalogue(encoding.encode_users(interactions.users), encoding.encode_items(interactions.items)),
-        histories=_histories(experiment, split, rows),
+        histories=rows_by_user,
         offset=offset,
         levels=levels,
         parts=make_parts(experiment, encoding, offset=offset, levels=levels),
@@ -103,7 +108,13 @@ def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
     """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
     parts = make_parts(experiment, assembly.encoding, offset=assembly.offset, levels=assembly.levels)
     rows = _histories(experiment, assembly.split, assembly.rows)
-    return replace(assembly, experiment=experiment, histories=rows, parts=parts)
+    return replace(assembly, experiment=_with_steps(experiment, rows), histories=rows, parts=parts)
+
+
+def _with_steps(experiment: Experiment, rows: Histories) -> Experiment:
+    """Resolve how many steps there are."""
+    num_users = int(np.sum(lengths(rows) >= experiment.episodes.min_rows))
+    return replace(experiment, training=experiment.training.enough_for(num_users))
 
 
 def make_validate(assembly: Assembly) -> Validate:

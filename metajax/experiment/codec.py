@@ -31,7 +31,7 @@ def encode(config: Any) -> Any:
 
 
 def decode(document: Any) -> Any:
-    """Undo `encode`.
+    """Undo `encode`; what an older version had and left unset (None) may be missing now.
 
     Raises:
         StorageError: for a kind that metajax does not know, or a field that the kind does not have.
@@ -47,8 +47,10 @@ def decode(document: Any) -> Any:
             f"The configuration names a part {kind!r}, which metajax does not know. "
             "A part of your own is loaded by giving the run's experiment: Recommender.load(folder, experiment=...)."
         )
-    values = {name: decode(value) for name, value in document.items() if name != "kind"}
-    if unknown := values.keys() - {one.name for one in fields(known[kind])}:
+    has = {one.name for one in fields(known[kind])}
+    values = {name: decode(value) for name, value in document.items() if name in has or value is not None}
+    del values["kind"]
+    if unknown := values.keys() - has:
         raise StorageError(f"{kind} has no field {sorted(unknown)[0]!r}. The run was written by another version.")
     return known[kind](**values)
 

@@ -37,6 +37,8 @@ class DataConfig:
     """Names of the features that the model sees; all that the data declare by default."""
     min_count: int = 3
     """How many training items or users must show a value of a feature before it gets a parameter."""
+    max_values: int | None = None
+    """Drop features with more values than this from what models embed, such as names and postcodes; all by default."""
     estimate_content: bool = False
     """Add a feature: an item's mean rating as all columns of the item table, texts too, let it be estimated."""
     strict: bool = False

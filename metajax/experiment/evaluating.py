@@ -18,7 +18,7 @@ from metajax.evaluation.baselines import Training, training_of
 from metajax.evaluation.groups import user_groups
 from metajax.evaluation.measure import Method, Setting, results_frame
 from metajax.evaluation.predict import catalogue_scorer, predictor
-from metajax.evaluation.protocols import SENTENCES, lay_out
+from metajax.evaluation.protocols import lay_out, sentence
 from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
 from metajax.evaluation.summary import Summary, summarise
@@ -59,9 +59,10 @@ def evaluate_run(
     seeds = {int(path.parent.name.removeprefix("seed-")): path for path in sorted(folder.glob("seed-*/artifact"))}
     if not seeds:
         raise StorageError(f"{folder} has no finished seed. Train it first: metajax train.")
-    selection = assemble(experiment)
     artifacts = {seed: read_artifact(path, experiment=experiment) for seed, path in sorted(seeds.items())}
-    assembly = assemble(experiment, final=True) if refits(selection) else selection
+    kept = next(iter(artifacts.values())).encoding
+    selection = assemble(experiment, kept=kept)
+    assembly = assemble(experiment, final=True, kept=kept) if refits(selection) else selection
     for seed, artifact in artifacts.items():
         if artifact.encoding != assembly.encoding:
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")
@@ -150,10 +151,11 @@ def _candidates(interactions: Interactions, num_ratings: np.ndarray, scenario: S
 
 def _protocol(assembly: Assembly) -> dict[str, Any]:
     config, split = assembly.experiment.evaluation, assembly.split
+    scenario = next(iter(split.scenarios.values()))
     return {
         "name": split.name,
-        "sentence": SENTENCES[split.name],
-        "draws": next(iter(split.scenarios.values())).draws,
+        "sentence": sentence(split.name, scenario),
+        "draws": scenario.draws,
         "regime": "query",
         "relevance_threshold": config.relevant,
         "gain": "exponential",

@@ -240,10 +240,12 @@ def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
 
 def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
     """Take over what the folder's run chose by itself."""
-    if experiment.training.task_chunk != AUTO:
-        return experiment
-    chosen = files.read_json(folder / CONFIG).get("training", {}).get("task_chunk", AUTO)
-    return replace(experiment, training=replace(experiment.training, task_chunk=chosen))
+    begun, training = files.read_json(folder / CONFIG).get("training", {}), experiment.training
+    if training.task_chunk == AUTO:
+        training = replace(training, task_chunk=begun.get("task_chunk", AUTO))
+    if training.min_epochs:
+        training = replace(training, outer_steps=max(training.outer_steps, begun.get("outer_steps", 0)))
+    return replace(experiment, training=training)
 
 
 def _with_task_chunk(assembly: Assembly, folder: Path) -> Assembly:

@@ -15,6 +15,7 @@ VERSION = 1
 TUNING = "tuning.json"
 """In a run's folder: the best.json that it was trained by."""
 
+_KEPT = ("seconds", "seconds_per_trial", "value", "overrides", "space", "commit")
 _ENTRIES = {"overrides": dict, "trials": dict, "seconds": float, "config": dict}
 
 
@@ -58,8 +59,13 @@ def tuning_metadata(folder: Path) -> dict[str, Any]:
     if not (folder / TUNING).is_file():
         return {}
     document = read_tuned(folder / TUNING)
-    kept = ("seconds", "seconds_per_trial", "value", "overrides", "space", "commit")
     return {
         "tuning": {"trials": sum(document["trials"].values()), "states": document["trials"]}
-        | {name: document.get(name) for name in kept}
+        | {name: document.get(name) for name in _KEPT}
     }
+
+
+def as_best(tuning: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `tuning_metadata`: return the best.json that a kept report of this configuration was trained by."""
+    kept = {name: tuning[name] for name in _KEPT}
+    return {"schema": SCHEMA, "version": VERSION, "trials": tuning["states"], "config": dict(config), **kept}

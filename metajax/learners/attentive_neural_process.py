@@ -92,7 +92,7 @@ def attentive_neural_process(
     def start(meta_params: PyTree, user: PyTree, capacity: int) -> AttentiveState:
         dtype = float_type(meta_params["encoder"])
         user_vector = model.embed_user(meta_params["model"]["user"], user)
-        return AttentiveState(user_vector, empty_memory(capacity, item_width, dtype))
+        return AttentiveState(user_vector, empty_memory(capacity, jax.ShapeDtypeStruct((item_width,), dtype), dtype))
 
     def begin(meta_params: PyTree, user: PyTree) -> AttentiveState:
         return start(meta_params, user, max_support)

@@ -84,7 +84,8 @@ def gaussian_process(
 
     def start(meta_params: PyTree, user: PyTree, capacity: int) -> ProcessState:
         user_vector = model.embed_user(meta_params["model"]["user"], user)
-        return ProcessState(user_vector, empty_memory(capacity, item_width, meta_params["log_noise"].dtype))
+        dtype = meta_params["log_noise"].dtype
+        return ProcessState(user_vector, empty_memory(capacity, jax.ShapeDtypeStruct((item_width,), dtype), dtype))
 
     def begin(meta_params: PyTree, user: PyTree) -> ProcessState:
         return start(meta_params, user, max_support)

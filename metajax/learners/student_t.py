@@ -1,14 +1,18 @@
 """A Bayesian linear regression per user on the item vectors, whose noise level is the user's own.
 
-rating = score(user, item) + w^T [1, item vector] + noise,   w ~ N(mu, s^2 P),   noise ~ N(0, s^2 n(user, item)),
-s^2 ~ inverse gamma(nu / 2, (nu - 2) s_0^2 / 2),             mu = (sum of g over the rated items) / sqrt(count + kappa)
+rating = score(user, item) + w^T [1, item vector] + (sum of t over the item's tokens) + noise,
+w ~ N(mu, s^2 P),   t ~ N(0, s^2 a),   noise ~ N(0, s^2 n(user, item)),
+s^2 ~ inverse gamma(nu / 2, (nu - 2) s_0^2 / 2),   mu = (sum of g over the rated items) / sqrt(count + kappa)
 
 s^2: a user who is hard to predict is known to be. With beta = r^T S^-1 r / s_0^2 of the ratings so far, r their
 residuals and S their covariance over s^2, a prediction is Student-t with nu + n degrees of freedom; its mean is that of
 a Gaussian, its variance a Gaussian's times (nu - 2 + beta) / (nu - 2 + n).
 
-g: which items a user has rated says something too, before it is known how (SVD++). mu enters linearly, so the state
-keeps the posterior for mu = 0 and the sum of g, and both orders of adapting agree exactly.
+t: a user's own liking of a director, an actor, a word of the title, of which most are met once: all a weight each, one
+variance a a group. Too many to keep a posterior of, so the state is the user's latest ratings, and every prediction
+solves a system of that many rows (see `token_kernel`).
+
+g: which items a user has rated says something too, before it is known how (SVD++).
 
 n: the exponential of a linear model of the features; an item that training has not seen has a factor more.
 
@@ -28,6 +32,7 @@ References:
     Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems".
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -35,9 +40,11 @@ import jax.numpy as jnp
 
 from metajax.errors import ConfigError
 from metajax.learners.gaussian import check_likelihood
-from metajax.learners.linear_posterior import LinearPosterior, condition, relative_variance
 from metajax.learners.one_step_ahead import chain_log_likelihood
 from metajax.learners.ridge import linear_features
+from metajax.learners.support_memory import empty_memory, remember
+from metajax.learners.token_kernel import count_shared, sum_own, sum_weights, token_weights
+from metajax.learners.triangular import cholesky, solve_lower
 from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
 from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
@@ -51,12 +58,28 @@ class ItemView(NamedTuple):
         noise_vectors: `[rows, ...]` of the noise model.
         rated: `[rows, 1 + d]` g.
         unseen: `[rows]` 1.0 where training has not seen the item.
+        tokens: int `[rows, widths]`, group after group.
     """
 
     vectors: jax.Array
     noise_vectors: jax.Array
     rated: jax.Array
     unseen: jax.Array
+    tokens: jax.Array
+
+
+class RatedItem(NamedTuple):
+    """What is kept of a rated item.
+
+    Attributes:
+        features: `[rows, 1 + d]` a constant and the item vector.
+        tokens: int `[rows, widths]`.
+        deviation: `[rows]` of its noise, over s.
+    """
+
+    features: jax.Array
+    tokens: jax.Array
+    deviation: jax.Array
 
 
 class StudentState(NamedTuple):
@@ -65,16 +88,14 @@ class StudentState(NamedTuple):
     Attributes:
         user: vector of the model.
         noise_user: vector of the noise model.
-        posterior: of w, as if mu were 0, over s^2.
-        surprise: beta, as if mu were 0.
-        rated: `[1 + d]` sum of g.
-        count: number of ratings.
+        ratings: the latest, `[max_support]` rows of `RatedItem`; targets less the prior mean.
+        rated: `[1 + d]` sum of g over all ratings.
+        count: number of all ratings.
     """
 
     user: PyTree
     noise_user: PyTree
-    posterior: LinearPosterior
-    surprise: jax.Array
+    ratings: Examples
     rated: jax.Array
     count: jax.Array
 
@@ -87,9 +108,13 @@ def student_t(
     item_width: int,
     tables: Model | None = None,
     rated: Model | None = None,
+    token_widths: Sequence[int] = (),
+    num_tokens: int = 1,
+    max_support: int = 128,
     training_rows: int = 0,
-    prior_variance: float = 0.1,
+    prior_variance: float = 0.15,
     bias_variance: float = 0.25,
+    token_variance: float = 0.05,
     rated_deviation: float = 0.09,
     noise: float = 0.9,
     freedom: float = 10.0,
@@ -105,9 +130,13 @@ def student_t(
         tables: a model whose item tower has tables of `model`'s and nothing else; beliefs are kept about them. None
             for point estimates.
         rated: its item vectors `[rows, 1 + d]` are g. None for mu = 0.
+        token_widths: of the groups of tokens in the items' column "tokens", if there is one.
+        num_tokens: how many there are, 0 included.
+        max_support: ratings that a state holds; beyond, the oldest are forgotten.
         training_rows: number of ratings that the priors of all parameters are weighed against; 0 for no priors.
         prior_variance: of a weight of the item vector, in units of the noise variance; positive.
         bias_variance: of the constant, the user's own bias, at the start; positive.
+        token_variance: a of every group at the start, in units of the noise variance; positive.
         rated_deviation: of the prior of g; positive.
         noise: s_0 at the start, in units of the target; positive.
         freedom: nu at the start; above 2.
@@ -118,14 +147,14 @@ def student_t(
         ConfigError: if a number is out of range, or the loss is another.
     """
     check_likelihood(loss)
-    positive = {"prior_variance": prior_variance, "bias_variance": bias_variance, "rated_deviation": rated_deviation}
-    for name, value in {**positive, "noise": noise}.items():
+    variances = {"prior_variance": prior_variance, "bias_variance": bias_variance, "token_variance": token_variance}
+    for name, value in {**variances, "rated_deviation": rated_deviation, "noise": noise}.items():
         if not value > 0:
             raise ConfigError(f"{name} of a Student-t regression must be positive, got {value}.")
-    if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0):
+    if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0 and max_support > 0):
         raise ConfigError(
-            "A Student-t regression wants freedom above 2, unseen in [0, 1) and training_rows of 0 or more, "
-            f"got {freedom=}, {unseen=}, {training_rows=}."
+            "A Student-t regression wants freedom above 2, unseen in [0, 1), training_rows of 0 or more and "
+            f"max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {max_support=}."
         )
 
     def init(key: Key) -> PyTree:
@@ -138,6 +167,8 @@ def student_t(
             "log_freedom": jnp.log(jnp.asarray(freedom - 2, float)),
             "log_unseen_noise": jnp.zeros((), float),
         }
+        if token_widths:
+            meta_params["log_token_variances"] = jnp.full(len(token_widths), jnp.log(token_variance), float)
         if tables is not None:
             meta_params["beliefs"] = start_beliefs(tables.init(keys[2])["item"], deviation=0.1, prior=0.3)
         if rated is not None:
@@ -151,22 +182,23 @@ def student_t(
         says = jnp.zeros((vectors.shape[0], 1 + item_width), vectors.dtype)
         if rated is not None:
             says = rated.embed_item(meta_params["rated"]["item"], items)
-        return ItemView(vectors, noise_vectors, says, is_unseen.astype(vectors.dtype))
+        tokens = items["tokens"] if token_widths else jnp.zeros((vectors.shape[0], 0), jnp.int32)
+        return ItemView(vectors, noise_vectors, says, is_unseen.astype(vectors.dtype), tokens)
 
     def prior_variances(meta_params: PyTree) -> jax.Array:
         own = jnp.exp(meta_params["log_bias_variance"])
         return jnp.full(1 + item_width, prior_variance, own.dtype).at[0].set(own)
 
     def begin(meta_params: PyTree, user: PyTree) -> StudentState:
-        root = jnp.sqrt(prior_variances(meta_params))
-        nothing = jnp.zeros((), root.dtype)
+        dtype = meta_params["log_noise"].dtype
+        nothing = jnp.zeros(1 + item_width, dtype)
+        kept = RatedItem(nothing, jnp.zeros(sum(token_widths), jnp.int32), nothing[0])
         return StudentState(
             user=model.embed_user(meta_params["model"]["user"], user),
             noise_user=noise_model.embed_user(meta_params["noise_model"]["user"], user),
-            posterior=LinearPosterior(jnp.zeros_like(root), jnp.diag(root)),
-            surprise=nothing,
-            rated=jnp.zeros_like(root),
-            count=nothing,
+            ratings=empty_memory(max_support, kept, dtype),
+            rated=nothing,
+            count=nothing[0],
         )
 
     def prior_mean(meta_params: PyTree, state: StudentState, items: ItemView) -> jax.Array:
@@ -177,44 +209,62 @@ def student_t(
         logs = noise_model.score(meta_params["noise_model"]["head"], state.noise_user, items.noise_vectors)
         return jnp.exp(0.5 * (logs + meta_params["log_unseen_noise"] * items.unseen))
 
-    def standardise(meta_params: PyTree, state: StudentState, rows: Examples) -> tuple[jax.Array, jax.Array]:
-        """Return features `[rows, 1 + d]` and residuals `[rows]` over the deviation of the row's noise."""
-        each = deviation(meta_params, state, rows.items)
-        residual = jnp.where(rows.mask > 0, rows.target - prior_mean(meta_params, state, rows.items), 0)
-        return linear_features(rows.items.vectors) * (rows.mask / each)[:, None], residual / each
+    def covariance(meta_params: PyTree, one: RatedItem, other: RatedItem) -> jax.Array:
+        """Return `[rows, columns]` of the signal, over s^2."""
+        products = one.features @ jnp.diag(prior_variances(meta_params)) @ other.features.T
+        if not token_widths:
+            return products
+        shared = count_shared(one.tokens, other.tokens, token_widths)
+        return products + jnp.tensordot(jnp.exp(meta_params["log_token_variances"]), shared, 1)
+
+    def keep(meta_params: PyTree, state: StudentState, rows: Examples) -> Examples:
+        items = RatedItem(
+            linear_features(rows.items.vectors), rows.items.tokens, deviation(meta_params, state, rows.items)
+        )
+        return Examples(items, rows.target - prior_mean(meta_params, state, rows.items), rows.mask)
 
     def adapt(meta_params: PyTree, state: StudentState, support: Examples) -> StudentState:
-        features, residual = standardise(meta_params, state, support)
-        posterior = condition(state.posterior, features, residual, support.mask)
-        before, after = (residual - features @ one.weights for one in (state.posterior, posterior))
-        moved = state._replace(
-            posterior=posterior,
-            # r^T S^-1 r: what S^-1 makes of the residuals is what the posterior leaves of them
-            surprise=state.surprise + before @ after * jnp.exp(-2 * meta_params["log_noise"]),
+        return state._replace(
+            ratings=remember(state.ratings, keep(meta_params, state, support)),
             rated=state.rated + support.mask @ support.items.rated,
             count=state.count + jnp.sum(support.mask),
         )
-        anything = jnp.any(support.mask > 0)  # conditioning on nothing is exact only up to rounding: gate it
-        return jax.tree.map(lambda new, old: jnp.where(anything, new, old), moved, state)
 
-    def with_mean(meta_params: PyTree, state: StudentState) -> tuple[jax.Array, jax.Array]:
-        """Return weights and surprise for mu as it is: w + C P^-1 mu, and what mu takes from the residuals."""
+    def mean_weights(meta_params: PyTree, says: jax.Array, count: jax.Array) -> jax.Array:
+        """Return mu of the sum of g over so many ratings."""
         if rated is None:
-            return state.posterior.weights, state.surprise
-        mu = state.rated * jax.lax.rsqrt(state.count + jnp.exp(meta_params["rated"]["log_kappa"]))
-        scaled = mu / prior_variances(meta_params)
-        moved = state.posterior.root @ (state.posterior.root.T @ scaled)
-        taken = scaled @ (mu - moved - 2 * state.posterior.weights)
-        return state.posterior.weights + moved, state.surprise + taken * jnp.exp(-2 * meta_params["log_noise"])
+            return jnp.zeros_like(says)
+        return says * jax.lax.rsqrt(count + jnp.exp(meta_params["rated"]["log_kappa"]))
 
     def predict(meta_params: PyTree, state: StudentState, representations: ItemView) -> Prediction:
+        kept, target, mask = state.ratings
+        mu = mean_weights(meta_params, state.rated, state.count)
+        scale = mask / jnp.where(mask > 0, kept.deviation, 1)
+        known = covariance(meta_params, kept, kept) * scale[:, None] * scale[None, :]
+        lower = cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
+        whitened = solve_lower(lower, ((target - kept.features @ mu) * scale)[:, None])
+        dual = solve_lower(lower, whitened, transposed=True)[:, 0] * scale
         features = linear_features(representations.vectors)
-        weights, surprise = with_mean(meta_params, state)
+        weights = mu + prior_variances(meta_params) * (kept.features.T @ dual)
         mean = prior_mean(meta_params, state, representations) + features @ weights
-        own = deviation(meta_params, state, representations) ** 2 + relative_variance(state.posterior, features)
+        if token_widths:  # the kernel times the dual, without the kernel
+            a = jnp.exp(meta_params["log_token_variances"])
+            own_weights = token_weights(a, kept.tokens, dual, widths=token_widths, size=num_tokens)
+            mean = mean + sum_weights(own_weights, representations.tokens)
+        its = RatedItem(features, representations.tokens, deviation(meta_params, state, representations))
+        half = solve_lower(lower, covariance(meta_params, kept, its) * scale[:, None])
+        spread = jnp.maximum(own_variance(meta_params, its) - jnp.sum(half**2, axis=0), 0)
         free = jnp.exp(meta_params["log_freedom"])
-        level = (free + surprise) / (free + state.count)
-        return Prediction(mean, jnp.exp(2 * meta_params["log_noise"]) * level * own)
+        surprise = jnp.sum(whitened**2) * jnp.exp(-2 * meta_params["log_noise"])
+        level = (free + surprise) / (free + jnp.sum(mask))
+        return Prediction(mean, jnp.exp(2 * meta_params["log_noise"]) * level * (its.deviation**2 + spread))
+
+    def own_variance(meta_params: PyTree, items: RatedItem) -> jax.Array:
+        """Return `[rows]` the diagonal of the covariance."""
+        squares = items.features**2 @ prior_variances(meta_params)
+        if not token_widths:
+            return squares
+        return squares + sum_own(jnp.exp(meta_params["log_token_variances"]), items.tokens, token_widths)
 
     def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
         del progress
@@ -227,24 +277,21 @@ def student_t(
         if tables is not None:
             drawn = draw_vectors(table_key, tables, meta_params["beliefs"], raw, items.vectors)
             items = items._replace(vectors=drawn)
-        rows = rows._replace(items=items)
         state = begin(meta_params, task.user)
-        features, residual = standardise(meta_params, state, rows)
-        residual = residual[:, None]
+        kept, target, mask = keep(meta_params, state, rows._replace(items=items))
+        scale = mask / kept.deviation
+        residual = jnp.where(mask > 0, target, 0)[:, None]
         if rated is not None:  # a column per row: the residuals as they are for mu before that row
-            says, count = rows.mask[:, None] * items.rated, jnp.cumsum(rows.mask) - rows.mask
-            mus = (jnp.cumsum(says, axis=0) - says) * jax.lax.rsqrt(count + jnp.exp(meta_params["rated"]["log_kappa"]))[
-                :, None
-            ]
-            residual = residual - features @ mus.T
-        half = features @ state.posterior.root
+            says, count = mask[:, None] * items.rated, jnp.cumsum(mask) - mask
+            mus = mean_weights(meta_params, jnp.cumsum(says, axis=0) - says, count[:, None])
+            residual = residual - kept.features @ mus.T
         each = chain_log_likelihood(
-            half @ half.T,
-            residual * jnp.exp(-meta_params["log_noise"]),
-            rows.mask,
+            covariance(meta_params, kept, kept) * scale[:, None] * scale[None, :],
+            residual * (scale * jnp.exp(-meta_params["log_noise"]))[:, None],
+            mask,
             jnp.exp(meta_params["log_freedom"]) + 2,
-        ) - rows.mask * (meta_params["log_noise"] + jnp.log(deviation(meta_params, state, items)))
-        value = -jnp.sum(each) / jnp.maximum(jnp.sum(rows.mask), 1)
+        ) - mask * (meta_params["log_noise"] + jnp.log(kept.deviation))
+        value = -jnp.sum(each) / jnp.maximum(jnp.sum(mask), 1)
         return (value + priors(meta_params) / training_rows if training_rows else value), {}
 
     def priors(meta_params: PyTree) -> jax.Array:

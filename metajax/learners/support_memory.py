@@ -6,19 +6,19 @@ A memory is an `Examples` whose real rows stand at the end, oldest first, with z
 import jax
 import jax.numpy as jnp
 
-from metajax.types import Examples
+from metajax.types import Examples, PyTree
 
 
-def empty_memory(capacity: int, item_width: int, dtype: jnp.dtype) -> Examples:
+def empty_memory(capacity: int, item: PyTree, dtype: jnp.dtype) -> Examples:
     """Make a memory of no rating.
 
     Args:
         capacity: most ratings that it holds.
-        item_width: length of an item vector.
-        dtype: of all its leaves.
+        item: of what is kept of one item, arrays or their shapes and types.
+        dtype: of ratings and mask.
     """
     nothing = jnp.zeros(capacity, dtype)
-    return Examples(jnp.zeros((capacity, item_width), dtype), nothing, nothing)
+    return Examples(jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), item), nothing, nothing)
 
 
 def remember(memory: Examples, support: Examples) -> Examples:
@@ -28,13 +28,15 @@ def remember(memory: Examples, support: Examples) -> Examples:
 
     Args:
         memory: `[capacity]` rows.
-        support: its items are vectors `[rows, d]`.
+        support: what is kept of its items, leaves `[rows, ...]`.
     """
     rows = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), memory, support)
     capacity = memory.mask.shape[0]
     latest = jnp.argsort(rows.mask > 0, stable=True)[rows.mask.shape[0] - capacity :]
     kept = jax.tree.map(lambda leaf: leaf[latest], rows)
     real = kept.mask > 0
-    return Examples(
-        jnp.where(real[:, None], kept.items, 0), jnp.where(real, kept.target, 0), real.astype(rows.mask.dtype)
-    )
+
+    def only_real(leaf: jax.Array) -> jax.Array:
+        return jnp.where(real.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
+
+    return Examples(jax.tree.map(only_real, kept.items), only_real(kept.target), real.astype(rows.mask.dtype))

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from metajax.data.columns import Column, Side
+from metajax.data.columns import TOKENS, Column, Side
 from metajax.errors import ConfigError
 from metajax.types import Model, PyTree
 
@@ -108,12 +108,12 @@ def embedded_width(columns: Sequence[Column], dim: int, *, project_numbers: bool
 
 
 def side(columns: Sequence[Column], of: Side) -> tuple[Column, ...]:
-    """Keep the columns of one side.
+    """Keep the columns of one side that are embedded.
 
     Raises:
         ConfigError: if a side has two columns of one name, or there is no column of items.
     """
-    kept = tuple(column for column in columns if column.of == of)
+    kept = tuple(column for column in columns if column.of == of and column.kind != TOKENS)
     names = [column.name for column in kept]
     if len(set(names)) < len(names):
         raise ConfigError(f"Two {of} columns have one name among {names}. Rename one.")

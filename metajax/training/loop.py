@@ -3,11 +3,12 @@
 `train` reads from top to bottom: restore or begin; then, until done: steps, log, validate, checkpoint.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -39,6 +40,8 @@ class TrainingConfig:
 
     outer_steps: int = 2000
     """Most steps of the outer loop."""
+    min_epochs: float = 0.0
+    """Raise outer_steps where they draw every training user less often than this."""
     tasks_per_step: int = 64
     """Users in a meta-batch."""
     accumulate: int = 1
@@ -61,8 +64,15 @@ class TrainingConfig:
         for name in ("outer_steps", "tasks_per_step", "accumulate", "validate_every"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"training.{name} must be 1 or more, got {value}.")
+        if not 0 <= self.min_epochs < float("inf"):
+            raise ConfigError(f"training.min_epochs must be 0 or more, got {self.min_epochs}.")
         if self.mesh:
             parse_mesh(self.mesh)
+
+    def enough_for(self, num_users: int) -> "TrainingConfig":
+        """Return the configuration with `outer_steps` raised to `min_epochs` over so many training users."""
+        steps = math.ceil(self.min_epochs * num_users / (self.tasks_per_step * self.accumulate))
+        return replace(self, outer_steps=max(self.outer_steps, steps))
 
 
 class Best(NamedTuple):

@@ -46,10 +46,11 @@ def test_exit_codes(arguments, code, told, capsys, tmp_path, monkeypatch):
 
 
 def test_show_prints_the_resolved_choices(capsys):
-    assert main(["show", "--learner.penalty", "2", "--name", "mine"]) == 0
+    assert main(["show", "--learner.freedom", "12", "--name", "mine"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["name"] == "mine"
-    assert shown["learner"] == {"kind": "Ridge", "penalty": 2.0, "bias_penalty": 3.0}
+    assert (shown["learner"]["kind"], shown["learner"]["freedom"]) == ("StudentT", 12.0)
+    assert shown["data"]["estimate_content"]
 
 
 def test_show_reads_an_experiment_file_and_says_what_is_wrong_with_one(capsys, tmp_path):
@@ -67,9 +68,9 @@ def test_show_reads_an_experiment_file_and_says_what_is_wrong_with_one(capsys, t
 @pytest.mark.parametrize("verb", ["train", "show"])
 def test_a_misspelt_flag_says_which_was_meant(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main([verb, "--learner.penalti", "2"])
+        main([verb, "--learner.freedon", "2"])
     assert stopped.value.code == 2
-    assert "--learner.penalty" in capsys.readouterr().err
+    assert "--learner.freedom" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("as_users_run")

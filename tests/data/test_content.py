@@ -42,9 +42,75 @@ def fitted():
 
 def test_new_items_are_estimated_better_than_by_the_mean(fitted):
     items, _, worth, estimate = fitted
-    found = estimate.encode(items)[50:] * estimate.scale
+    found = estimate.encode(items)["content_estimate"][50:] * estimate.scale
     assert np.corrcoef(found, worth[50:])[0, 1] > 0.8
     assert np.mean((found - worth[50:]) ** 2) < 0.4 * np.var(worth[50:])
+
+
+def test_a_new_item_s_estimate_by_hand(fitted):
+    """k(new, fitted) times the dual, with counts looked up token by token."""
+    items, _, _, estimate = fitted
+    new, rated = items.row(55, named=True), [str(item) for item in estimate.own]
+
+    def counts(view, row):
+        found = {view.tokens[position]: view.counts[position] for position in view.read(pl.DataFrame([row]))[0]}
+        length = np.sqrt(sum(count**2 for count in found.values())) if view.kind == "words" else 1.0
+        return {token: count / max(length, 1e-12) for token, count in found.items()}
+
+    def total(one, other):
+        return sum(
+            view.scale * sum(count * counts(view, other).get(token, 0.0) for token, count in counts(view, one).items())
+            for view in estimate.views
+        )
+
+    found = 0.0
+    for item, dual in zip(rated, estimate.dual, strict=True):
+        old = items.row(int(item), named=True)
+        together = total(new, old)
+        correlation = together / np.sqrt(max(total(new, new) * total(old, old), 1e-24))
+        found += (1 + together + estimate.square * correlation**2) * dual
+    np.testing.assert_allclose(estimate.encode(items)["content_estimate"][55] * estimate.scale, found, rtol=1e-5)
+
+
+def test_what_two_columns_say_together_counts():
+    """An item is liked where two columns agree: neither says anything alone."""
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 2, (2, 120))
+    worth = np.where(one == other, 0.8, -0.8)
+    items = pl.DataFrame({"item": np.arange(120), "one": one.astype(str), "other": other.astype(str)})
+    users, rated = np.nonzero(rng.random((40, 120)) < 0.5)
+    train = pl.DataFrame({"user": users, "item": rated, "target": 3 + worth[rated] + 0.3 * rng.normal(size=len(users))})
+    estimate = fit_content(items, train.filter(pl.col("item") < 100))
+    assert np.corrcoef(estimate.encode(items)["content_estimate"][100:], worth[100:])[0, 1] > 0.9
+
+
+def test_short_columns_are_tokens_that_learners_compare(fitted):
+    """Two items share a token where they share a value; a column's ids are apart from all others'."""
+    items, _, _, estimate = fitted
+    _, column = estimate.columns
+    tokens = estimate.encode(items)["tokens"]
+    views = [view for view in estimate.views if view.kind != "number"]
+    assert [view.column + " " + view.kind for view in views] == ["title words", "title lead", "genres bag"]
+    assert tokens.shape == (60, sum(column.widths))
+    assert column.size == 1 + sum(len(view.tokens) for view in views) > tokens.max()
+    genres = tokens[:, -column.widths[-1] :]
+    same = np.asarray([one == other for one in items["genres"].to_list() for other in items["genres"].to_list()])
+    np.testing.assert_array_equal((genres[:, None, 0] == genres[None, :, 0]).ravel(), same)
+    assert set(genres.ravel()).isdisjoint(set(tokens[:, : -column.widths[-1]].ravel()) - {0})
+
+
+def test_an_item_with_too_many_tokens_keeps_some():
+    items, train, _ = world()
+    many = items.with_columns(cast=pl.Series([[f"actor {n}" for n in range(i % 40)] for i in range(60)]))
+    estimate = fit_content(many, train)
+    assert [view.column for view in estimate.views][-1] == "cast"
+    cast = [view for view in estimate._compared() if view.column == "cast"]
+    assert cast == []  # 19.5 on average
+    few = many.with_columns(pl.when(pl.col("item") % 3 == 0).then(pl.col("cast")))
+    estimate = fit_content(few, train)
+    widths = dict(zip([view.column for view in estimate._compared()], estimate.columns[1].widths, strict=True))
+    assert widths["cast"] == content.MOST_TOKENS
+    assert (np.count_nonzero(estimate.encode(few)["tokens"][:, -content.MOST_TOKENS :], axis=1).max()) == 16
 
 
 def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):
@@ -85,21 +151,21 @@ def test_items_beyond_the_limit_are_estimated_like_new_ones():
     items, train, _ = world()
     estimate = fit_content(items, train, most_items=30)
     assert len(estimate.own) == 30
-    assert np.isfinite(estimate.encode(items)).all()
+    assert np.isfinite(estimate.encode(items)["content_estimate"]).all()
 
 
 def test_it_is_saved_as_json(fitted):
     items, _, _, estimate = fitted
     again = ContentEstimate.from_json(json.loads(json.dumps(asdict(estimate))))
-    np.testing.assert_array_equal(again.encode(items), estimate.encode(items))
+    np.testing.assert_array_equal(again.encode(items)["content_estimate"], estimate.encode(items)["content_estimate"])
 
 
 def test_missing_columns_and_nulls_count_as_unknown(fitted):
     items, _, _, estimate = fitted
-    bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))
-    np.testing.assert_allclose(bare, np.float32(estimate.base / estimate.scale))
+    bare = estimate.encode(pl.DataFrame({"item": ["somebody's"]}))["content_estimate"]
+    np.testing.assert_allclose(bare, np.float32(sum(estimate.dual) / estimate.scale))
     nulls = items.tail(1).with_columns(*(pl.lit(None, items[name].dtype).alias(name) for name in items.columns[1:]))
-    np.testing.assert_allclose(estimate.encode(nulls), bare)
+    np.testing.assert_allclose(estimate.encode(nulls)["content_estimate"], bare)
 
 
 def test_without_anything_to_tell_items_by_there_is_no_estimate():
@@ -128,7 +194,7 @@ def test_truth_values_and_categoricals_are_read_alike_when_fitted_and_later():
     items, train, worth = world()
     liked = items.with_columns(liked=pl.Series(worth > 0), free=pl.Series([i % 2 == 0 for i in range(60)]))
     estimate = fit_content(liked.select("item", "liked"), train.filter(pl.col("item") < 50))
-    later = estimate.encode(liked.tail(10))
+    later = estimate.encode(liked.tail(10))["content_estimate"]
     assert later[worth[50:] > 0].min() > later[worth[50:] <= 0].max()
 
 

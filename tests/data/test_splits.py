@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from metajax.data import Interactions, Scenario, Split, interactions_from_frame, load
 from metajax.data.splits import both_cold, hash_order, item_cold, melu, tanp, temporal, user_cold
 from metajax.errors import ConfigError, DataError, LeakError
+from metajax.evaluation.protocols import sentence
 
 
 def melu_world(seed: int) -> Interactions:
@@ -119,6 +120,17 @@ def test_user_cold_by_hand(seed, num_users):
     )
     scenario = split.scenarios["user_cold"]
     assert (scenario.query_rows, scenario.support_rows, scenario.draws) == (10, 100, 5)
+
+
+@pytest.mark.parametrize(("num_rows", "query_rows"), [(1, 1), (2, 1), (5, 2), (12, 6), (13, 10)])
+def test_short_histories_have_short_queries(num_rows, query_rows):
+    """300 users with as many ratings each; where one is all there is, no task can be made."""
+    rows = [(user, (user + item) % 20, 3.0) for user in range(300) for item in range(num_rows)]
+    split = user_cold(interactions_from_frame(pl.DataFrame(rows, ["user", "item", "target"], orient="row")))
+    scenario = split.scenarios["user_cold"]
+    assert scenario.query_rows == split.validation.query_rows == query_rows
+    assert len(scenario.task_users()) == (0 if num_rows == 1 else 60)
+    assert f"the last {query_rows} of" in sentence("user_cold", scenario)
 
 
 def test_an_item_that_training_does_not_know_does_not_make_a_task():

@@ -12,6 +12,7 @@ from metajax.cli import main
 from metajax.evaluation.report import read_report
 from metajax.experiment import load_experiment
 from metajax.experiment.artifact import read_artifact
+from metajax.experiment.tuned import as_best, check_tuned
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FILE = """
@@ -76,3 +77,17 @@ def test_the_page_shows_the_kept_ablation(monkeypatch):
     assert flagship_ablation.table(kept) in (docs / "flagship.md").read_text(encoding="utf-8")
     assert list(kept["parts"]) == list(flagship_ablation.PARTS)
     assert np.isfinite([number for part in kept["parts"].values() for cell in part.values() for number in cell]).all()
+
+
+def test_every_kept_report_can_be_run_again(monkeypatch):
+    """`make results` reads the choices, and what tuned them, from the reports alone."""
+    monkeypatch.syspath_prepend(str(EXPERIMENTS.parent / "docs"))
+    import run_board
+
+    names = run_board.kept_names()
+    assert {"demo", "movielens_1m/flagship", "tanp/tanp"} <= set(names)
+    for name in names:
+        experiment, metadata = run_board.kept(name)
+        assert experiment.name == name
+        if "tuning" in metadata:
+            check_tuned(experiment, as_best(metadata["tuning"], metadata["config"]))

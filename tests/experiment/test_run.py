@@ -18,7 +18,7 @@ def test_a_run_leaves_its_report_with_every_baseline(run):
     report = read_report(run / "report.json")
     methods = {one.method for one in report.summary.estimates}
     baselines = {"global mean", "user mean", "item mean", "popularity", "bias", "bias + content ridge"}
-    assert methods >= {"Ridge (MatrixFactorization)", "item-kNN", "EASE", "ALS fold-in", *baselines}
+    assert methods >= {"StudentT (MatrixFactorization)", "item-kNN", "EASE", "ALS fold-in", *baselines}
     assert {one.k for one in report.summary.estimates} == {0, 5, None}
     assert "<html" in (run / "report.html").read_text(encoding="utf-8")
     for name in ("config.json", "per_user.parquet", "seed-0/metrics.jsonl", "seed-0/artifact/manifest.json"):
@@ -34,7 +34,7 @@ def test_adapting_lowers_the_error_of_users_with_taste(run):
 def test_a_run_is_not_overwritten_nor_resumed_with_other_choices(trained, capsys):
     assert tiny.train(trained) == 5
     assert "holds a run already" in capsys.readouterr().err
-    assert tiny.train(trained, "--resume", "--learner.penalty", "9") == 5
+    assert tiny.train(trained, "--resume", "--learner.freedom", "9") == 5
     assert "was begun with learner = " in capsys.readouterr().err
 
 

@@ -320,12 +320,12 @@ def best(tmp_path):
     document = {
         "schema": "metajax-tuning",
         "version": 1,
-        "overrides": {"learner.penalty": 2.5},
+        "overrides": {"learner.freedom": 12.5},
         "trials": {"done": 3, "pruned": 1, "failed": 0},
         "seconds": 4.5,
         "config": {
             "model": {"kind": "MatrixFactorization"}, "loss": {"kind": "SquaredError"},
-            "learner": {"kind": "Ridge"}, "optimizer": {"kind": "Adam"},
+            "learner": {"kind": "StudentT"}, "optimizer": {"kind": "Adam"},
         },
     }  # fmt: skip
     files.write_json(tmp_path / "best.json", document)
@@ -335,13 +335,13 @@ def best(tmp_path):
 def test_tuned_choices_come_before_flags_and_are_not_contradicted(best, capsys, tmp_path):
     assert main(["show", "--tuned", str(best), "--model.factors", "3"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["learner"]["penalty"], shown["model"]["factors"]) == (2.5, 3)
-    assert main(["train", "--tuned", str(best), "--learner.penalty", "9", "--runs", str(tmp_path)]) == 2
-    assert "A flag changes what --tuned sets (learner.penalty)" in capsys.readouterr().err
+    assert (shown["learner"]["freedom"], shown["model"]["factors"]) == (12.5, 3)
+    assert main(["train", "--tuned", str(best), "--learner.freedom", "9", "--runs", str(tmp_path)]) == 2
+    assert "A flag changes what --tuned sets (learner.freedom)" in capsys.readouterr().err
 
 
 def test_choices_tuned_for_another_learner_are_refused(best, experiment):
-    with pytest.raises(ConfigError, match="tuned choices are of the learner Ridge, but the experiment's is Maml"):
+    with pytest.raises(ConfigError, match="tuned choices are of the learner StudentT, but the experiment's is Maml"):
         apply_tuned(replace(experiment, learner=Maml()), read_tuned(best))
 
 

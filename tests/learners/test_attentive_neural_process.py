@@ -16,6 +16,7 @@ from metajax.learners.support_memory import empty_memory, remember
 from metajax.types import Examples
 
 SIZES = {**WIDTHS, "width": 4, "num_heads": 2, "max_support": 6}
+VECTOR = jax.ShapeDtypeStruct((3,), float)
 NO_PRIOR = jnp.full(2, -jnp.inf)
 
 
@@ -32,11 +33,11 @@ def attention():
 
 def test_a_memory_keeps_the_latest_real_rows():
     first, second = random_rows(1, [1.0, 0.0, 1.0]), random_rows(2, [1.0, 1.0, 0.0])
-    memory = remember(remember(empty_memory(3, 3, jnp.dtype(float)), first), second)
+    memory = remember(remember(empty_memory(3, VECTOR, jnp.dtype(float)), first), second)
     expected = [first.target[2], second.target[0], second.target[1]]
     np.testing.assert_array_equal(memory.target, expected)
     np.testing.assert_array_equal(memory.items, jnp.stack([first.items[2], second.items[0], second.items[1]]))
-    roomy = remember(remember(empty_memory(6, 3, jnp.dtype(float)), first), second)
+    roomy = remember(remember(empty_memory(6, VECTOR, jnp.dtype(float)), first), second)
     np.testing.assert_array_equal(roomy.target, [0, 0, first.target[0], *expected])
     np.testing.assert_array_equal(roomy.mask, [0, 0, 1, 1, 1, 1])
 
@@ -44,7 +45,7 @@ def test_a_memory_keeps_the_latest_real_rows():
 @pytest.mark.parametrize("capacity", [3, 5, 8])
 def test_remembering_in_parts_is_remembering_at_once(capacity):
     rows = random_rows(1, [1.0, 0.0, 1.0, 1.0, 1.0, 0.0])
-    empty = empty_memory(capacity, 3, jnp.dtype(float))
+    empty = empty_memory(capacity, VECTOR, jnp.dtype(float))
     parts = empty
     for start, stop in ((0, 1), (1, 4), (4, 6)):
         parts = remember(parts, jax.tree.map(lambda leaf, a=start, b=stop: leaf[a:b], rows))

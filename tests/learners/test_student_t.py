@@ -13,10 +13,25 @@ from metajax.learners import bayesian_linear, ensemble, student_t
 from metajax.types import Examples
 
 WIDTH = 3
+GROUPS = (2, 1)
+"""Widths of two groups of tokens: 1 to 4 are of the first, 5 and 6 of the second."""
+TOKENS = {"token_widths": GROUPS, "num_tokens": 7}
 
 
 def make(**choices):
-    return student_t(linear_model(), noise_model=linear_model(), item_width=WIDTH, **choices)
+    return student_t(linear_model(), noise_model=linear_model(), item_width=WIDTH, max_support=12, **choices)
+
+
+def with_tokens(task):
+    """Give every row tokens: some shared within and between support and query, some missing."""
+
+    def put(examples, seed):
+        rng, rows = np.random.default_rng(seed), len(examples.mask)
+        first = np.stack([1 + rng.choice(4, 2, replace=False) for _ in range(rows)])
+        tokens = np.hstack([first, rng.integers(5, 7, (rows, 1))]) * (rng.random((rows, 3)) < 0.8)
+        return examples._replace(items=examples.items | {"tokens": jnp.asarray(tokens, jnp.int32)})
+
+    return task._replace(support=put(task.support, 1), query=put(task.query, 2))
 
 
 def predicted(learner, meta_params, task, *, rows=None):
@@ -43,9 +58,14 @@ def world():
     return learner, learner.init(jax.random.key(0))
 
 
-def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
+@pytest.mark.parametrize("tokens", [False, True])
+def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world, tokens):
     """Shah et al., section 3, with scipy's density of all rows at once: the chain of predictions sums to it."""
     learner, meta_params = world
+    if tokens:
+        task = with_tokens(task)
+        learner = make(freedom=5.0, noise=0.7, prior_variance=0.3, bias_variance=0.5, **TOKENS)
+        meta_params = meta_params | {"log_token_variances": jnp.log(jnp.asarray([0.6, 0.2]))}
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
     model, params, noise = linear_model(), meta_params["model"], meta_params["noise_model"]
     vectors = model.embed_item(params["item"], rows.items)
@@ -55,7 +75,11 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
     )
     design = np.hstack([np.ones((len(vectors), 1)), vectors])
     prior = np.diag([0.5, 0.3, 0.3, 0.3])
-    covariance = 0.7**2 * (np.diag(np.exp(logs)) + design @ prior @ design.T)
+    signal = design @ prior @ design.T
+    if tokens:  # a column per token that is 1 where an item has it
+        has = np.stack([(np.asarray(rows.items["tokens"]) == token).any(axis=1) for token in range(1, 7)], axis=1)
+        signal = signal + has.astype(float) @ np.diag([0.6] * 4 + [0.2] * 2) @ has.T
+    covariance = 0.7**2 * (np.diag(np.exp(logs)) + signal)
     real = np.flatnonzero(rows.mask)
     density = multivariate_t(
         np.asarray(mean)[real], covariance[np.ix_(real, real)] * (5.0 - 2) / 5.0, df=5.0
@@ -67,7 +91,8 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world):
 
 def test_the_chain_is_what_is_predicted_one_row_at_a_time(task):
     """With all that a model can have, and priors apart: adapt and predict are the loss, row by row."""
-    learner = make(freedom=4.0, rated=says_of_rated())
+    task = with_tokens(task)
+    learner = make(freedom=4.0, rated=says_of_rated(), **TOKENS)
     meta_params = learner.init(jax.random.key(0))
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
     represent, predict, adapt = jax.jit(learner.represent), jax.jit(learner.predict), jax.jit(learner.adapt)
@@ -82,6 +107,17 @@ def test_the_chain_is_what_is_predicted_one_row_at_a_time(task):
         state = adapt(meta_params, state, Examples(items, rows.target[row : row + 1], jnp.ones(1)))
     found, _ = jax.jit(learner.loss)(meta_params, task, jax.random.key(0), jnp.zeros(()))
     np.testing.assert_allclose(found, -total / rows.mask.sum(), rtol=1e-10)
+
+
+def test_beyond_its_support_the_oldest_ratings_are_forgotten(task):
+    """All of six real rows in memory for three: the last three alone, but for what having rated the others says."""
+    short = student_t(linear_model(), noise_model=linear_model(), item_width=WIDTH, max_support=3)
+    meta_params = short.init(jax.random.key(0))
+    found = predicted(short, meta_params, task)
+    last = jax.tree.map(lambda leaf: leaf[3:], task.support)
+    wanted = predicted(make(), meta_params, task._replace(support=last))
+    np.testing.assert_allclose(found.mean, wanted.mean, rtol=1e-12)
+    np.testing.assert_allclose(found.variance, wanted.variance, rtol=1e-12)
 
 
 def test_with_endless_freedom_it_is_bayesian_linear(task):
@@ -162,6 +198,7 @@ def test_members_learn_as_if_they_were_alone(task):
         ({"freedom": 2.0}, "freedom"),
         ({"unseen": 1.0}, "unseen"),
         ({"training_rows": -1}, "training_rows"),
+        ({"token_variance": 0.0}, "token_variance"),
     ],
 )
 def test_it_refuses(choice, named):

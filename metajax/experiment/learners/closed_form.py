@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 
 from metajax import learners, models
-from metajax.data.columns import Column
+from metajax.data.columns import TOKENS, Column
 from metajax.learners.selection import path_of
 from metajax.losses import Loss
 from metajax.models import item_width
@@ -59,7 +59,7 @@ class StudentT:
     On `MatrixFactorization`, item tables are beliefs, not points.
     """
 
-    prior_variance: float = 0.1
+    prior_variance: float = 0.15
     """Of a weight of the item vector, in units of the noise variance."""
     bias_variance: float = 0.25
     """Of the user's bias at the start; learned."""
@@ -71,6 +71,11 @@ class StudentT:
     """Learn what it says of a user to have rated an item, however."""
     rated_deviation: float = 0.09
     """Of the prior of what that says."""
+    shared: bool = True
+    """Learn how much a user's liking of an item says of others that share a name or a word; needs
+    data.estimate-content."""
+    max_support: int = 128
+    """Ratings that a state holds; beyond, the oldest are forgotten."""
     beliefs: bool = True
     """Keep beliefs about item tables, where the model is matrix factorisation."""
     priors: float = 1.0
@@ -85,6 +90,7 @@ class StudentT:
         width = item_width(model, columns)
         ids = [column for column in columns if column.of == "item" and column.name == "id"]
         rows = max(column.rows for column in columns)
+        tokens = [column for column in columns if column.kind == TOKENS and self.shared]
         learner = learners.student_t(
             model,
             loss,
@@ -92,6 +98,9 @@ class StudentT:
             item_width=width,
             tables=_item_tables(model, columns, width - 1) if self.beliefs else None,
             rated=models.matrix_factorization(ids, factors=width, factor_scale=0.0) if ids and self.rated else None,
+            token_widths=tokens[0].widths if tokens else (),
+            num_tokens=tokens[0].size if tokens else 1,
+            max_support=self.max_support,
             training_rows=round(rows / self.priors) if self.priors else 0,
             prior_variance=self.prior_variance,
             bias_variance=self.bias_variance,

@@ -1,0 +1,35 @@
+"""The flagship: what `metajax train` takes for any ratings, and where the flagship experiments start from."""
+
+from metajax.experiment.data import DataConfig
+from metajax.experiment.experiment import Experiment
+from metajax.experiment.learners import StudentT
+from metajax.experiment.models import MatrixFactorization
+from metajax.experiment.optimizers import Adam
+from metajax.experiment.search import Choice, LogUniform, Range
+from metajax.tasks import EpisodeConfig
+from metajax.training.loop import TrainingConfig
+
+
+def flagship() -> Experiment:
+    """Return the choices that were made on training users of MovieLens-1M; docs/flagship.md says why.
+
+    One member: two more take three times as long and gain a thousandth of a star.
+    """
+    return Experiment(
+        name="default",
+        data=DataConfig(estimate_content=True, max_values=100),
+        model=MatrixFactorization(factors=24, factor_scale=0.1),
+        learner=StudentT(),
+        optimizer=Adam(learning_rate=5e-3),
+        episodes=EpisodeConfig(min_support=90),
+        training=TrainingConfig(outer_steps=1500, min_epochs=10, tasks_per_step=32, validate_every=500, patience=0),
+    )
+
+
+def flagship_space() -> dict[str, Range]:
+    """Return what `metajax tune` may change of it."""
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.rated_deviation": LogUniform(0.03, 0.3),
+        "model.factors": Choice((8, 16, 24, 32)),
+    }
