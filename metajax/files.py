@@ -34,6 +34,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write `document` to `path` atomically, as indented JSON; NaN and infinities are refused."""
     write_text(path, json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -90,17 +90,21 @@ class Recommender:
         self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
 
     @classmethod
-    def load(cls, run: str | Path, *, experiment: Experiment | None = None) -> "Recommender":
+    def load(
+        cls, run: str | Path, *, experiment: Experiment | None = None, public_key: str | Path | None = None
+    ) -> "Recommender":
         """Load a run's folder, one of its seeds, or an exported artifact.
 
         Args:
             run: the folder. Of a run with several seeds, the first is taken.
             experiment: for a run with parts of your own.
+            public_key: file of the key that must have signed the artifact.
 
         Raises:
-            StorageError: if there is no artifact, or it is not whole.
+            StorageError: if there is no artifact, it is not whole, or not signed as wanted.
         """
-        return cls(read_artifact(artifact_folder(Path(run)), experiment=experiment))
+        key = Path(public_key) if public_key else None
+        return cls(read_artifact(artifact_folder(Path(run)), experiment=experiment, public_key=key))
 
     @cached_property
     def representations(self) -> PyTree:
@@ -144,13 +148,19 @@ class Recommender:
         meant = f" Did you mean: {'; '.join(near)}?" if near else " Give an id or a title of the catalogue."
         raise DataError(f"There is no item {item!r} in the catalogue.{meant}")
 
-    def similar(self, item: Any, n: int = 10) -> list[Match]:
+    def similar(self, item: Any, n: int = 10, *, min_ratings: int = 1) -> list[Match]:
         """Return the items most like one, itself left out; alike are those that the learner represents alike.
 
         Where a representation is not all floats, alike are those whose predictions for a fixed set of synthetic users
         are correlated.
+
+        Args:
+            item: id or title.
+            n: most items to return.
+            min_ratings: leave out items that fewer training users rated.
         """
-        return self.matches(*nearest(self._directions, self.position(item), n))
+        allowed = self.artifact.num_ratings >= min_ratings
+        return self.matches(*nearest(self._directions, self.position(item), n, allowed))
 
     def search(self, text: str, n: int = 10) -> list[Match]:
         """Return the items whose titles (or ids, where there are none) match a text best; see `TitleSearch`."""
@@ -246,7 +256,7 @@ class Recommender:
 
     @cached_property
     def _unknown_user(self) -> PyTree:
-        return self._encoded({"user": "new"})
+        return self.artifact.new_user()
 
     def _encoded(self, user: Mapping[str, Any]) -> PyTree:
         known = pl.DataFrame({name: [value] for name, value in user.items()})

@@ -163,6 +163,7 @@ def test_similar_items_are_the_nearest_and_others(learner):
     recommender = Recommender(make_artifact(learner=learner))
     found = recommender.similar("i3", 40)
     assert len(found) == 39
+    assert [one for one in found if int(one.item[1:]) < 20] == recommender.similar("i3", 40, min_ratings=2)
     assert "i3" not in [one.item for one in found]
     assert np.all(np.diff([one.score for one in found]) <= 0)
     assert found[0].score <= 1 + 1e-6

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from metajax.cli.compilation import use_compilation_cache
 from metajax.errors import ConfigError
@@ -10,6 +10,8 @@ from metajax.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from metajax.experiment.artifact import Artifact
+    from metajax.experiment.assembly import Assembly
     from metajax.recommender import Reason, Recommendation
 
 
@@ -62,34 +64,100 @@ def export_verb(arguments: Sequence[str]) -> None:
     """Write a run's artifact elsewhere."""
     import tyro
 
-    def export(run: Path, folder: Path, /, *, experiment: Path | None = None) -> None:
+    def export(
+        run: Path,
+        folder: Path,
+        /,
+        *,
+        tables: Literal["float32", "bfloat16", "int8"] = "float32",
+        prune: float | None = None,
+        prune_steps: int = 300,
+        errors: bool = False,
+        stablehlo: bool = False,
+        sign: Path | None = None,
+        experiment: Path | None = None,
+    ) -> None:
         """Check a run's artifact and copy it: safetensors, JSON with hashes, id maps, metrics and a model card.
 
         Args:
             run: Folder of a run, or of one of its seeds.
             folder: Where the artifact goes; an artifact that is there is replaced.
+            tables: How parameters are stored; int8 has a scale for each row. What it costs is printed.
+            prune: Share of the model's smallest weights that are set to 0; the run's data are needed to train on.
+            prune_steps: Outer steps after pruning; 0 trains nothing and needs no data.
+            errors: Print the errors on the run's test users, before and after; needs the run's data.
+            stablehlo: Write adapting and ranking as one program for CPU and CUDA too (needs metajax[serve]).
+            sign: PEM file of an Ed25519 private key that signs the artifact (needs metajax[serve]).
             experiment: The experiment file, needed only where it brings parts of its own.
         """
         from metajax.experiment import load_experiment
-        from metajax.experiment.artifact import read_artifact, write_artifact
+        from metajax.experiment.artifact import as_stored, read_artifact, write_artifact
+        from metajax.experiment.assembly import assemble
+        from metajax.experiment.pruned import fine_tuned, pruned
         from metajax.recommender import artifact_folder
 
+        use_compilation_cache()
         own = load_experiment(experiment) if experiment else None
-        write_artifact(read_artifact(artifact_folder(run), experiment=own), folder)
+        before = read_artifact(artifact_folder(run), experiment=own)
+        stages = {"as trained": before}
+        is_pruned = prune is not None
+        assembly = None
+        if errors or (is_pruned and prune_steps):
+            assembly = assemble(before.experiment, final=bool(before.training.get("refit")))
+        if is_pruned:
+            stages["pruned"] = pruned(before, prune)
+        if is_pruned and assembly and prune_steps:
+            stages["trained on"] = fine_tuned(before, prune, assembly, outer_steps=prune_steps)
+        smaller = list(stages.values())[-1]
+        stages["as exported"] = stored = as_stored(smaller, tables)
+        write_artifact(smaller, folder, tables=tables, program=_program(stored) if stablehlo else None, key=sign)
+        if is_pruned or tables != "float32":
+            _print_cost(before, stored)
+        if assembly:
+            _print_errors(assembly, stages)
         print(f"Exported to {folder}. Look at it with: metajax inspect {folder}")
 
     tyro.cli(export, prog="metajax export", args=list(arguments))
+
+
+def _print_errors(assembly: "Assembly", stages: dict[str, "Artifact"]) -> None:
+    from metajax.experiment.cost import mean_absolute_errors
+
+    for stage, artifact in stages.items():
+        errors = mean_absolute_errors(assembly, artifact)
+        print(f"MAE {stage}: {', '.join(f'{name} {value:.4f}' for name, value in errors.items())}")
+
+
+def _program(artifact: "Artifact") -> bytes:
+    import jax
+
+    from metajax.experiment.exported import export_program
+
+    items, counts = jax.tree.map(jax.numpy.asarray, (artifact.items, artifact.num_ratings))
+    of = (artifact.parts().learner, artifact.meta_params, items)
+    return export_program(*of, user=artifact.new_user(), num_ratings=counts)
+
+
+def _print_cost(before: "Artifact", after: "Artifact") -> None:
+    from metajax.experiment.cost import cost_of
+
+    cost = cost_of(before, after)
+    print(
+        f"Predictions for synthetic users move by {cost.mean:.2g} on average and {cost.largest:.2g} at most; "
+        f"{cost.kept:.1%} of their first ten items stay."
+    )
 
 
 def inspect_verb(arguments: Sequence[str]) -> None:
     """Check and describe an artifact."""
     import tyro
 
-    def inspect(folder: Path, /) -> None:
+    def inspect(folder: Path, /, *, public_key: Path | None = None) -> None:
         """Check every file of an artifact against its hash and print its model card; nothing of it is executed.
 
         Args:
             folder: Of an exported artifact, a run, or one of its seeds.
+            public_key: PEM file of the Ed25519 public key that must have signed it (needs metajax[serve]).
         """
         from rich.console import Console
         from rich.markdown import Markdown
@@ -100,6 +168,10 @@ def inspect_verb(arguments: Sequence[str]) -> None:
         from metajax.recommender import artifact_folder
 
         found = artifact_folder(folder)
+        if public_key:
+            from metajax.experiment.signature import check_signature
+
+            check_signature(found, public_key)
         check_manifest(found)
         table = Table("file", "bytes", "sha256", title=f"{found}: every file is as it was written")
         for name, entry in read_json(found / MANIFEST)["files"].items():

@@ -109,6 +109,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         models=options.models or artifact_folder(run).resolve().parent,
         secure_cookies=options.secure_cookies,
         log_requests=options.log_requests,
+        owns_process=True,
     )
 
 

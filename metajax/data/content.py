@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import linalg, optimize, sparse
+from scipy import linalg, sparse
 
 from metajax.data.biases import damped_biases
 from metajax.data.columns import Column
@@ -219,6 +219,8 @@ def _choose_scales(
     kernels: Sequence[np.ndarray], residual: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     start = np.log([START_SCALE] * len(kernels) + list(START_NOISE))
+    from scipy import optimize  # 13 MB that a service does not need
+
     found = optimize.minimize(
         leave_one_out,
         start,

@@ -5,12 +5,13 @@ every file's size and hash are checked.
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import polars as pl
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -20,6 +21,9 @@ from metajax.errors import StorageError
 from metajax.experiment.assembly import Parts, make_parts
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
+from metajax.experiment.exported import PROGRAM
+from metajax.experiment.quantized import Tables, dequantize, quantize
+from metajax.experiment.signature import check_signature, sign
 from metajax.types import PyTree
 
 SCHEMA = 1
@@ -65,13 +69,33 @@ class Artifact:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
+    def new_user(self) -> PyTree:
+        """Encode the features of somebody of whom nothing is known."""
+        encoded = self.encoding.encode_users(pl.DataFrame({"user": ["new"]}))
+        return {name: jax.numpy.asarray(column[0]) for name, column in encoded.items()}
+
     def parts(self) -> Parts:
         """Build the learner that `meta_params` belong to."""
         return make_parts(self.experiment, self.encoding, offset=self.offset, levels=self.levels)
 
 
-def write_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write an artifact; the folder appears whole or not at all, and replaces an older artifact."""
+def write_artifact(
+    artifact: Artifact,
+    folder: Path,
+    *,
+    tables: Tables = "float32",
+    program: bytes | None = None,
+    key: Path | None = None,
+) -> None:
+    """Write an artifact; the folder appears whole or not at all, and replaces an older artifact.
+
+    Args:
+        artifact: to write.
+        folder: where it goes.
+        tables: how parameters are stored, see `metajax.experiment.quantized`.
+        program: of `metajax.experiment.exported`, kept beside it.
+        key: file of a private key that signs it, see `metajax.experiment.signature`.
+    """
     scratch = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -88,11 +112,16 @@ def write_artifact(artifact: Artifact, folder: Path) -> None:
     files.write_json(scratch / ITEMS, {"ids": artifact.item_ids, "titles": artifact.titles})
     files.write_json(scratch / METRICS, artifact.metrics)
     files.write_text(scratch / CARD, model_card(artifact))
-    arrays = {f"items/{name}": column for name, column in artifact.items.items()} | flatten(artifact.meta_params)
+    params = quantize(flatten(artifact.meta_params), tables)
+    arrays = {f"items/{name}": column for name, column in artifact.items.items()} | params
     arrays["num_ratings"] = artifact.num_ratings
     with files.atomic(scratch / ARRAYS) as temporary:
         save_file({name: np.array(array, order="C") for name, array in arrays.items()}, temporary)
+    if program:
+        files.write_bytes(scratch / PROGRAM, program)
     files.write_manifest(scratch)
+    if key:
+        sign(scratch, key)
     if folder.exists():
         if not (folder / DOCUMENT).is_file():
             raise StorageError(f"{folder} exists and is no artifact. Choose another folder.")
@@ -100,18 +129,28 @@ def write_artifact(artifact: Artifact, folder: Path) -> None:
     scratch.replace(folder)
 
 
-def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Artifact:
+def as_stored(artifact: Artifact, tables: Tables) -> Artifact:
+    """Return what is read back of an artifact that was written with `tables`."""
+    arrays = dequantize(quantize(flatten(artifact.meta_params), tables))
+    return replace(artifact, meta_params=unflatten(arrays, jax.eval_shape(lambda: artifact.meta_params)))
+
+
+def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_key: Path | None = None) -> Artifact:
     """Check and read an artifact.
 
     Args:
         folder: that `write_artifact` wrote.
         experiment: for a run with parts of your own, which are not rebuilt from a file.
+        public_key: file of the public key that must have signed it; None asks for no signature.
 
     Raises:
-        StorageError: if a file is missing, altered or of another size, or what it holds is not an artifact.
+        StorageError: if it is not signed as wanted, if a file is missing, altered or of another size, or what it holds
+            is not an artifact.
     """
     if not (folder / DOCUMENT).is_file():
         raise StorageError(f"{folder} holds no artifact ({DOCUMENT} is missing). Finish `metajax train` first.")
+    if public_key:
+        check_signature(folder, public_key)
     _check_files(folder)
     document = files.read_json(folder / DOCUMENT)
     schema = document.get("schema") if isinstance(document, dict) else None
@@ -120,7 +159,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None) -> Arti
     encoding = Encoding.from_json(files.read_json(folder / ENCODING))
     items = files.read_json(folder / ITEMS)
     try:
-        arrays = load_file(folder / ARRAYS)
+        arrays = dequantize(load_file(folder / ARRAYS))
     except (SafetensorError, OSError) as error:
         raise StorageError(f"{folder / ARRAYS} cannot be read: {error}.") from error
     try:

@@ -53,11 +53,11 @@ def prediction_directions(predictions: np.ndarray) -> np.ndarray:
     return _unit((predictions - predictions.mean(axis=0)).T.astype(np.float32))
 
 
-def nearest(directions: np.ndarray, position: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of up to n other items and their cosines, the most alike first."""
+def nearest(directions: np.ndarray, position: int, n: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of up to n other items that are `allowed` and their cosines, the most alike first."""
     cosines = directions @ directions[position]
     order = np.argsort(-cosines, kind="stable")
-    order = order[order != position][:n]
+    order = order[allowed[order] & (order != position)][:n]
     return order, cosines[order]
 
 

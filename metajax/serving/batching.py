@@ -110,14 +110,15 @@ def _rounds(jobs: Sequence[Job], buckets: Buckets) -> list[tuple[np.ndarray, np.
 
 
 class Batcher:
-    """Gathers jobs and answers them in its thread."""
+    """Gathers jobs and answers them in its thread; what is no batch is computed in another."""
 
     def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
         """Begin with an empty queue; `start` begins to answer."""
         self._buckets = buckets
         self._metrics = metrics
         self._queue: asyncio.Queue[Job] = asyncio.Queue()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metajax")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metajax-batches")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="metajax-beside")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -131,8 +132,8 @@ class Batcher:
         return await job.answer
 
     async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run a function between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._counted, function, *arguments)
+        """Call a function that computes beside the batches, which do not wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._beside, self._counted, function, *arguments)
 
     async def close(self) -> None:
         """End; what still waits is cancelled."""
@@ -141,7 +142,8 @@ class Batcher:
             await asyncio.gather(self._task, return_exceptions=True)
         while not self._queue.empty():
             self._queue.get_nowait().answer.cancel()
-        self._thread.shutdown(wait=True)
+        self._thread.shutdown()
+        self._beside.shutdown()
 
     async def _work(self) -> None:
         while True:
@@ -156,7 +158,8 @@ class Batcher:
     async def _answer(self, jobs: list[Job]) -> None:
         self._metrics.batch_sizes.observe(len(jobs))
         try:
-            answers = await self.call(run, jobs, self._buckets)
+            loop = asyncio.get_running_loop()
+            answers = await loop.run_in_executor(self._thread, self._counted, run, jobs, self._buckets)
         except Exception as error:
             for job in jobs:
                 if not job.answer.done():

@@ -3,11 +3,11 @@
 Each is vmapped over users, and none reads or writes more of the meta-parameters than its arguments.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.stages import Wrapped
 
 from metajax.ranking import BLOCK, adapt_to, linear_score, predicted_score, ranker
 from metajax.types import Learner, PyTree
@@ -39,7 +39,7 @@ class Lists(NamedTuple):
     variances: jax.Array
 
 
-def adapting(learner: Learner) -> Callable[..., Adapted]:
+def adapting(learner: Learner) -> Wrapped:
     """Return `(meta_params, representations, starts, positions, target) -> Adapted`.
 
     `starts` are states where the learner's streaming is exact, and encoded users otherwise: those begin anew.
@@ -59,7 +59,7 @@ def adapting(learner: Learner) -> Callable[..., Adapted]:
     return jax.jit(jax.vmap(adapt, in_axes=(None, None, 0, 0, 0)))
 
 
-def ranking(learner: Learner, *, linear: bool) -> Callable[..., Lists]:
+def ranking(learner: Learner, *, linear: bool) -> Wrapped:
     """Return `(meta_params, representations, states, allowed, k=) -> Lists`; `allowed` is bool `[users, items]`."""
     score = linear_score(learner) if linear else predicted_score(learner)
 

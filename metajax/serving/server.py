@@ -1,9 +1,12 @@
 """The process: a socket, uvicorn's event loop, and an orderly end."""
 
+import ctypes
 import gc
 import socket
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -30,6 +33,15 @@ def open_socket(host: str, port: int) -> socket.socket:
         raise ConfigError(f"Cannot listen on {host}:{port}: {error}. Choose another --port or --host.") from error
 
 
+def settle() -> None:
+    """Look no more through what stays for good, and give back the memory that compiling took."""
+    gc.collect()
+    gc.freeze()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 class Server(uvicorn.Server):
     """Uvicorn, which tells the service first when the process is to end."""
 
@@ -52,7 +64,7 @@ class Server(uvicorn.Server):
         self._service = service
         self._on_start = on_start
         self._waiting_since: dict[Any, float] = {}
-        self._is_frozen = False
+        self._is_settled = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests; all but those of health wait for the first version."""
@@ -63,10 +75,9 @@ class Server(uvicorn.Server):
         """Look after what uvicorn does not, ten times a second."""
         if counter % 10 == 0:
             self._close_those_who_say_nothing()
-        if self._service.is_ready and not self._is_frozen:
-            self._is_frozen = True
-            gc.collect()
-            gc.freeze()  # what stays for good is not looked through again
+        if self._service.is_ready and not self._is_settled:
+            self._is_settled = True
+            settle()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

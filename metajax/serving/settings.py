@@ -12,7 +12,7 @@ class Buckets:
 
     tasks: tuple[int, ...] = (1, 4, 16)
     """Requests that are answered together."""
-    rows: tuple[int, ...] = (8, 32, 128, 512)
+    rows: tuple[int, ...] = (8, 64, 512)
     """Ratings that a user is adapted to at once. Of a longer history, a learner whose streaming is exact takes one part
     after another, all in all; any other learner takes the latest."""
     lists: tuple[int, ...] = (100,)
@@ -55,6 +55,8 @@ class Settings:
     """Requests per second that one such cookie may make."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
+    owns_process: bool = False
+    """The process does nothing else: what JAX keeps of tracing is dropped before the service is ready."""
     body_seconds: float = 10.0
     """Seconds in which a request's body must have come; later it is answered 408."""
     drain: int = 7

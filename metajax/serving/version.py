@@ -1,7 +1,7 @@
 """One version of the model, compiled: what it makes of users, and nothing that a user changes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ Leaves = list[np.ndarray]
 """A pytree without its structure, which the version knows."""
 
 
-EXPLAINED_ROWS = (8, 32, 128)
-"""Ratings that a list is explained by: the latest, if there are more."""
+EXPLAINED_ROWS = 64
+"""Ratings that a list is explained by: the latest, if there are more. Each is left out once, so that twice as many take
+four times as long."""
 EXPLAINED = 16
 """Items that are explained at once."""
 QUESTIONS = 8
@@ -53,6 +54,7 @@ class Version:
         self._representations = recommender.representations
         self._adapt = adapting(recommender.learner)
         self._rank = ranking(recommender.learner, linear=self._is_linear())
+        self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
 
@@ -84,23 +86,24 @@ class Version:
 
     def adapt(self, starts: Leaves, positions: np.ndarray, target: np.ndarray) -> Adapted:
         """Adapt users to their ratings, `[users, rows]`; `starts` have leaves `[users, ...]`."""
-        start = jax.tree.unflatten(self._structure, starts)
-        return self._adapt(self._meta_params, self._representations, start, positions, target)
+        return self._adapted(jax.tree.unflatten(self._structure, starts), positions, target)
 
     def adapt_more(self, adapted: Adapted, positions: np.ndarray, target: np.ndarray) -> Adapted:
         """Adapt users further; only where streaming is exact."""
-        return self._adapt(self._meta_params, self._representations, adapted.states, positions, target)
+        return self._adapted(adapted.states, positions, target)
 
     def rank(self, states: PyTree, allowed: np.ndarray, k: int) -> Lists:
         """Rank the `allowed` items, bool `[users, items]`, for each user."""
-        return self._rank(self._meta_params, self._representations, states, allowed, k=k)
+        arguments = (self._meta_params, self._representations, states, allowed)
+        compiled = self._compiled.get((len(allowed), 0, k))
+        return compiled(*arguments) if compiled else self._rank(*arguments, k=k)
 
     def effects(
         self, features: Mapping[str, Any], positions: np.ndarray, target: np.ndarray, explained: np.ndarray
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
-        positions, target = positions[-EXPLAINED_ROWS[-1] :], target[-EXPLAINED_ROWS[-1] :]
-        missing = (0, Buckets.smallest(EXPLAINED_ROWS, len(positions)) - len(positions))
+        positions, target = positions[-EXPLAINED_ROWS:], target[-EXPLAINED_ROWS:]
+        missing = (0, EXPLAINED_ROWS - len(positions))
         rated, ratings = np.pad(positions, missing, constant_values=-1), np.pad(target, missing)
         user = self._encoded(features)
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
@@ -109,27 +112,47 @@ class Version:
         return np.concatenate(found)[: len(explained), : len(positions)]
 
     def questions(self, state: PyTree, n: int, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of up to n items to ask about next, and what each is worth."""
-        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, excluded=excluded)
+        """Return the positions of up to n items to ask about next, and what each is worth.
+
+        Where adapting is a descent, trying every answer would take a second: there, popular items of which the
+        prediction is least sure are asked.
+        """
+        strategy = None if self.is_exact else "popularity_entropy"
+        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
         return positions[:n], worth[:n]
 
-    def warm_up(self, buckets: Buckets) -> None:
-        """Compile every program that a request may need."""
-        nobody = np.zeros((len(self.catalogue),), bool)
+    def warm_up(self, buckets: Buckets, *, forget: bool = False) -> None:
+        """Compile every program that a request may need.
+
+        Args:
+            buckets: the sizes.
+            forget: drop what JAX keeps of tracing, of the whole process: of one that only serves, 70 MB.
+        """
         for users in buckets.tasks:
-            starts = [np.stack([leaf] * users) for leaf in self.prior]
+            starts = jax.tree.unflatten(self._structure, [np.stack([leaf] * users) for leaf in self.prior])
             for rows in buckets.rows:
-                none = np.full((users, rows), -1, np.int32)
-                adapted = self.adapt(starts, none, np.zeros((users, rows), np.float32))
-                if self.is_exact:
-                    adapted = self.adapt_more(adapted, none, np.zeros((users, rows), np.float32))
+                none, target = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
+                arguments = (self._meta_params, self._representations, starts, none, target)
+                program = self._compiled.setdefault((users, rows), self._adapt.lower(*arguments).compile())
+                states = program(*arguments).states
             for k in buckets.lists:
-                jax.block_until_ready(self.rank(adapted.states, np.stack([nobody] * users), k))
-        for rows in EXPLAINED_ROWS:
-            self.effects({}, np.zeros(rows, np.int32), np.zeros(rows, np.float32), np.zeros(1, np.int32))
-        self.questions(jax.tree.map(lambda leaf: np.asarray(leaf)[0], adapted.states), 1, np.zeros(0, np.int32))
+                arguments = (self._meta_params, self._representations, states, self._nothing(users))
+                program = self._compiled.setdefault((users, 0, k), self._rank.lower(*arguments, k=k).compile())
+                jax.block_until_ready(program(*arguments))
+        if forget:
+            jax.clear_caches()
+        self.start({})
+        self.effects({}, np.zeros(1, np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32))
+        self.questions(jax.tree.map(lambda leaf: np.asarray(leaf)[0], states), 1, np.zeros(0, np.int32))
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
+
+    def _adapted(self, starts: PyTree, positions: np.ndarray, target: np.ndarray) -> Adapted:
+        arguments = (self._meta_params, self._representations, starts, positions, target)
+        return self._compiled.get(positions.shape, self._adapt)(*arguments)
+
+    def _nothing(self, users: int) -> np.ndarray:
+        return np.zeros((users, len(self.catalogue)), bool)
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
         return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)

@@ -50,7 +50,7 @@ class Versions:
 
     async def warm_up_first(self) -> None:
         """Compile the first version; then the service is ready."""
-        await self._beside(_checked, self.active, self._settings)
+        await self._beside(_checked, self.active, self._settings, self._settings.owns_process)
         self.is_ready = True
 
     async def load(self, path: str) -> Version:
@@ -149,9 +149,9 @@ class Versions:
         return _checked(self._load(folder), self._settings)
 
 
-def _checked(version: Version, settings: Settings) -> Version:
+def _checked(version: Version, settings: Settings, forget: bool = False) -> Version:
     """Compile a version, and see that what it predicts are numbers."""
-    version.warm_up(settings.buckets)
+    version.warm_up(settings.buckets, forget=forget)
     none = np.full((1, settings.buckets.rows[0]), -1, np.int32)
     adapted = version.adapt([leaf[None] for leaf in version.prior], none, np.zeros(none.shape, np.float32))
     lists = version.rank(adapted.states, np.ones((1, len(version.catalogue)), bool), settings.buckets.lists[-1])

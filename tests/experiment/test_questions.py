@@ -28,7 +28,7 @@ def world(questions):
     meta_params = jax.jit(LEARNER.init)(jax.random.key(0))
     items = jax.jit(LEARNER.represent)(meta_params, {"about": jax.random.normal(jax.random.key(1), (10, 3))})
     counts = jnp.array([3.0, 9.0, 7.0, 8.0, 1.0])
-    catalogue = questions.Catalogue(items[:5], items[:8], counts, jnp.zeros(5))
+    catalogue = questions.Catalogue(items[:5], items[:8], counts, counts / 35, jnp.zeros(5))
     query = Examples(items[8:], jnp.array([3.0, 2.0]), jnp.ones(2))
     person = questions.Person({"about": jnp.array([0.5, -1.0])}, jnp.array(ANSWERS), query, jax.random.key(2))
     return meta_params, catalogue, person

@@ -1,10 +1,13 @@
 """Whatever the API's description allows, and much that it does not, is answered without a defect."""
 
+import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from serving import worlds
 
@@ -26,7 +29,7 @@ def served(version, tmp_path):
     """Serve on a socket, with users in SQLite; return the address and a key for everything."""
     text = create_key(tmp_path / "keys.json", ["recommend", "feedback", "admin"])
     keys = Keys(tmp_path / "keys.json")
-    settings = worlds.SETTINGS
+    settings = replace(worlds.SETTINGS, body_seconds=0.5)
     service = Service(Versions(version, settings), SqliteStore(tmp_path / "users.db"), settings, Metrics())
     app = make_app(service, Access(keys, Sessions(keys.derived("session"), 1e6), None))
     server, listening = Server(app, service, lambda: None), open_socket("127.0.0.1", 0)
@@ -51,7 +54,7 @@ def test_no_request_meets_a_defect(served):
             for mode in schemathesis.GenerationMode:
 
                 @given(case=operation.as_strategy(generation_mode=mode))
-                @settings(max_examples=40, deadline=None, suppress_health_check=QUIET, database=None)
+                @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=QUIET, database=None)
                 def check(case):
                     response = case.call(base_url=address, headers=headers, session=session)
                     statuses.add(response.status_code)
@@ -62,3 +65,17 @@ def test_no_request_meets_a_defect(served):
                 except Unsatisfiable:
                     continue  # nothing about the operation can be wrong
     assert {200, 400, 404} <= statuses
+
+
+def test_slow_clients_hold_nothing_for_long(served, monkeypatch):
+    """Neither one that says nothing, nor one whose body does not come."""
+    monkeypatch.setattr("metajax.serving.server.HEADER_SECONDS", 0.0)
+    address, headers = served
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as silent:
+        assert silent.recv(100) == b""
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        lines = ["POST /v1/recommend HTTP/1.1", "Host: x", f"Authorization: {headers['Authorization']}"]
+        lines += ["Content-Type: application/json", "Content-Length: 100", "", '{"user"']
+        slow.sendall("\r\n".join(lines).encode())
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408")
