@@ -1,6 +1,7 @@
 """The page, as it is sent and as a person uses it in a real Chromium: by keyboard, on a phone, in the dark."""
 
 import re
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,9 +11,11 @@ from itertools import product
 import pytest
 import uvicorn
 from serving import browser, worlds
+from serving.test_serve import Process
 
 from metajax import Recommender
 from metajax.experiment import BayesianLinear
+from metajax.experiment.artifact import write_artifact
 from metajax.serving.access import Access
 from metajax.serving.app import make_app
 from metajax.serving.keys import Keys, create_key
@@ -477,6 +480,8 @@ def test_it_fits_a_phone_and_the_dark(page, width, dark, tmp_path):
           .filter((one) => one.getBoundingClientRect().right > innerWidth)
           .map((one) => one.outerHTML)""")
     assert wide == []
+    heights = "return [...document.querySelectorAll('.number, .rank')].map((one) => one.getBoundingClientRect().height)"
+    assert max(page.window.run(heights)) < 36  # one line each
     background = page.window.run("return getComputedStyle(document.body).backgroundColor")
     assert background == f"rgb{(DARK if dark else LIGHT)['ground']}"
     page.window.screenshot(tmp_path / "page.png")
@@ -503,3 +508,19 @@ def test_who_wants_no_motion_sees_none(page):
     page.window.devtools("Emulation.setEmulatedMedia", features=[])
     page.find_and_rate("i5", 0.5)
     assert page.window.run("return moves") > 0
+
+
+@pytest.mark.slow
+def test_the_command_serves_the_page(as_services_run, window, tmp_path):
+    """`metajax serve` itself, in a process of its own: what it prints as the page's address is the page."""
+    write_artifact(worlds.make_artifact(), tmp_path / "model")
+    process = Process(tmp_path)
+    try:
+        process.wait_until_ready()
+        for page in opened(window, f"{process.address}/", worlds.MemoryStore()):
+            page.find_and_rate("i3", 5)
+            page.open()
+            assert page.ratings() == {"i3": 5}
+    finally:
+        code, errors = process.end(signal.SIGTERM)
+    assert code == 0, errors
