@@ -294,6 +294,24 @@ def test_a_rating_is_seen_before_the_service_has_answered(page):
     assert len(page.items()) == 10
 
 
+def test_ratings_in_quick_succession_are_stored_in_their_order(page, believing):
+    """The first is held back; meanwhile it is corrected, and another title is rated."""
+    page.window.run("""
+        window.held = []; window.real = fetch;
+        window.fetch = (path, options) => path === "/v1/feedback" && !held.length
+          ? new Promise((go) => held.push(() => go(real(path, options)))) : real(path, options)""")
+    page.rate("i19", 1)
+    page.rate("i18", 5)
+    page.rate("i19", 4.5, "#ratings")
+    assert page.ratings() == {"i19": 4.5, "i18": 5}
+    page.window.run("held[0]()")
+    page.settle()
+    assert [(event.item, event.rating) for event in page.store.events] == [("i19", 1), ("i18", 5), ("i19", 4.5)]
+    expected = believing.recommender.adapt({"i19": 4.5, "i18": 5}).recommend(10, min_ratings=2)
+    assert page.items() == [one.item for one in expected]
+    assert page.ratings() == {"i19": 4.5, "i18": 5}
+
+
 def test_reasons_are_the_recommenders(page, believing):
     why = "#list > li:first-child .acts button:first-child"
     page.window.click(why)
