@@ -16,6 +16,7 @@ from metajax.serving import (
     routes_health,
     routes_items,
     routes_kserve,
+    routes_page,
     routes_recommend,
     routes_users,
 )
@@ -34,6 +35,8 @@ HANDLERS = [
     routes_items.search_items,
     routes_items.similar_items,
     routes_items.questions,
+    routes_page.page,
+    routes_page.page_file,
     routes_docs.openapi,
     routes_docs.docs,
     routes_docs.style,
