@@ -110,7 +110,7 @@ def student_t(
     rated: Model | None = None,
     token_widths: Sequence[int] = (),
     num_tokens: int = 1,
-    max_support: int = 128,
+    max_support: int = 100,
     training_rows: int = 0,
     prior_variance: float = 0.15,
     bias_variance: float = 0.25,

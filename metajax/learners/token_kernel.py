@@ -8,6 +8,7 @@ References:
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,12 +25,12 @@ def count_shared(
         other: the same of other items.
         widths: of the groups: how many columns each has.
     """
-    counts, start = [], 0
+    one, counts, start = jnp.where(one > 0, one, -1), [], 0
     for width in widths:
-        left, right = one[:, None, start : start + width, None], other[None, :, None, start : start + width]
-        counts.append(jnp.sum((left == right) & (left > 0), axis=(2, 3), dtype=jnp.int32))
+        pairs = product(range(start, start + width), repeat=2)
+        counts.append(sum((one[:, here, None] == other[None, :, there]).astype(float) for here, there in pairs))
         start += width
-    return jnp.stack(counts).astype(float)
+    return jnp.stack(counts)
 
 
 def sum_own(
