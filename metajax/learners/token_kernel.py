@@ -15,22 +15,28 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 
-def count_shared(
-    one: Int[Array, "rows width"], other: Int[Array, "columns width"], widths: Sequence[int]
-) -> Float[Array, "groups rows columns"]:
-    """Return how many tokens of a group two items share.
+def shared_kernel(
+    variances: Float[Array, " groups"],
+    one: Int[Array, "rows width"],
+    other: Int[Array, "columns width"],
+    widths: Sequence[int],
+) -> Float[Array, "rows columns"]:
+    """Return the kernel of items with other items; one sum, for the counts of each group apart take five times as long.
 
     Args:
+        variances: of the groups.
         one: tokens, group after group; 0 is none. No two groups have a token in common.
         other: the same of other items.
         widths: of the groups: how many columns each has.
     """
-    one, counts, start = jnp.where(one > 0, one, -1), [], 0
-    for width in widths:
+    one, total, start = jnp.where(one > 0, one, -1), jnp.zeros((), variances.dtype), 0
+    for variance, width in zip(variances, widths, strict=True):
         pairs = product(range(start, start + width), repeat=2)
-        counts.append(sum((one[:, here, None] == other[None, :, there]).astype(float) for here, there in pairs))
+        each = ((one[:, here, None] == other[None, :, there]).astype(jnp.int32) for here, there in pairs)
+        count = sum(each, start=jnp.zeros((), jnp.int32))
+        total = total + variance * count.astype(variances.dtype)
         start += width
-    return jnp.stack(counts)
+    return total
 
 
 def sum_own(
