@@ -36,8 +36,8 @@ MOST_ITEMS = 3000
 SCALE_ITEMS = 1000
 """Items that the scales are chosen on, those with most ratings: a third of the items take a twentieth of the time."""
 THRESHOLDS = 24
-MOST_TOKENS = 16
-"""Of an item in one column, that learners compare; columns with more on an average item, such as plots, they do not."""
+MOST_TOKENS = 8
+"""Of an average item in one column: learners do not compare columns with more, such as plots."""
 CHUNK = 4096
 """Items that are estimated at once."""
 LEADS = 10
@@ -183,8 +183,9 @@ class ContentEstimate:
 
 
 def _width(view: View) -> int:
-    """Return the most tokens of an item that was fitted to, as far as they are compared."""
-    return min(max(map(len, view.fitted), default=0), MOST_TOKENS)
+    """Return how many tokens are compared: as many as 19 of 20 items that were fitted to have, or twice the average."""
+    most = int(np.quantile(list(map(len, view.fitted)), 0.95, method="higher"))
+    return min(max(most, 1), 2 * MOST_TOKENS)
 
 
 def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View:

@@ -43,7 +43,7 @@ from metajax.learners.gaussian import check_likelihood
 from metajax.learners.one_step_ahead import chain_log_likelihood
 from metajax.learners.ridge import linear_features
 from metajax.learners.support_memory import empty_memory, remember
-from metajax.learners.token_kernel import count_shared, sum_own, sum_weights, token_weights
+from metajax.learners.token_kernel import shared_kernel, sum_own, sum_weights, token_weights
 from metajax.learners.triangular import cholesky, solve_lower
 from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
 from metajax.losses import Loss
@@ -110,7 +110,7 @@ def student_t(
     rated: Model | None = None,
     token_widths: Sequence[int] = (),
     num_tokens: int = 1,
-    max_support: int = 128,
+    max_support: int = 100,
     training_rows: int = 0,
     prior_variance: float = 0.15,
     bias_variance: float = 0.25,
@@ -214,8 +214,9 @@ def student_t(
         products = one.features @ jnp.diag(prior_variances(meta_params)) @ other.features.T
         if not token_widths:
             return products
-        shared = count_shared(one.tokens, other.tokens, token_widths)
-        return products + jnp.tensordot(jnp.exp(meta_params["log_token_variances"]), shared, 1)
+        return products + shared_kernel(
+            jnp.exp(meta_params["log_token_variances"]), one.tokens, other.tokens, token_widths
+        )
 
     def keep(meta_params: PyTree, state: StudentState, rows: Examples) -> Examples:
         items = RatedItem(

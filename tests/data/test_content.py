@@ -109,8 +109,8 @@ def test_an_item_with_too_many_tokens_keeps_some():
     few = many.with_columns(pl.when(pl.col("item") % 3 == 0).then(pl.col("cast")))
     estimate = fit_content(few, train)
     widths = dict(zip([view.column for view in estimate._compared()], estimate.columns[1].widths, strict=True))
-    assert widths["cast"] == content.MOST_TOKENS
-    assert (np.count_nonzero(estimate.encode(few)["tokens"][:, -content.MOST_TOKENS :], axis=1).max()) == 16
+    assert widths["cast"] == 2 * content.MOST_TOKENS
+    assert np.count_nonzero(estimate.encode(few)["tokens"][:, -widths["cast"] :], axis=1).max() == widths["cast"]
 
 
 def test_a_fitted_item_is_estimated_without_its_own_ratings(fitted):

@@ -74,7 +74,7 @@ class StudentT:
     shared: bool = True
     """Learn how much a user's liking of an item says of others that share a name or a word; needs
     data.estimate-content."""
-    max_support: int = 128
+    max_support: int = 100
     """Ratings that a state holds; beyond, the oldest are forgotten."""
     beliefs: bool = True
     """Keep beliefs about item tables, where the model is matrix factorisation."""
