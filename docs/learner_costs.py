@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ EXPERIMENTS = {
     "student_t": "movielens_1m/flagship",
     "gaussian_process": "movielens_1m/gaussian_process",
     "prototypes": "movielens_100k/prototypes",
+    "autoencoder": "movielens_1m/autoencoder",
     "maml": "movielens_1m/maml",
     "fomaml": "movielens_1m/fomaml",
     "reptile": "movielens_1m/reptile",
@@ -75,6 +77,11 @@ COLUMNS = {
     Column("actors", "item", "bag", 832): 4,
 }
 """What a model sees of MovieLens-1M, as MeLU split it: columns, and how many ids an item or user has in each."""
+CONTENT = {
+    Column("content_estimate", "item", "number", 1): 1,
+    Column("tokens", "item", "tokens", 3700, widths=(6, 2, 4, 1, 2, 4, 4, 4)): 27,
+}
+"""What an estimate of content adds."""
 TRAINING_ROWS = 640_448
 """Warm ratings, which priors are weighed against."""
 
@@ -100,20 +107,25 @@ def columns_of(data: DataConfig, *, items_are_tasks: bool) -> dict[Column, int]:
         Column(one.name, other[one.of] if items_are_tasks else one.of, one.kind, one.size, rows=TRAINING_ROWS): width
         for one, width in COLUMNS.items()
     }
-    return {
+    seen = {
         one: width
         for one, width in turned.items()
         if (one.of in data.identity if one.name == "id" else data.features is None or one.name in data.features)
     }
+    content = {replace(one, rows=TRAINING_ROWS): width for one, width in CONTENT.items()}
+    return seen | content if data.estimate_content else seen
 
 
 def draw(columns: dict[Column, int], side: str, shape: tuple[int, ...], random: np.random.Generator) -> PyTree:
     """Draw encoded columns of one side, leaves `[*shape]` or `[*shape, width]` of a bag."""
-    return {
-        one.name: jnp.asarray(random.integers(0, one.size, (*shape, width) if one.kind == "bag" else shape), jnp.int32)
-        for one, width in columns.items()
-        if one.of == side
-    }
+    drawn = {}
+    for one, width in columns.items():
+        if one.of == side and one.kind == "number":
+            drawn[one.name] = jnp.asarray(random.standard_normal(shape), jnp.float32)
+        elif one.of == side:
+            size = (*shape, width) if one.kind in ("bag", "tokens") else shape
+            drawn[one.name] = jnp.asarray(random.integers(0, one.size, size), jnp.int32)
+    return drawn
 
 
 def draw_task(columns: dict[Column, int], tasks: tuple[int, ...], support: int, query: int) -> Task:

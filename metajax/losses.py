@@ -35,6 +35,16 @@ class Loss(NamedTuple):
     num_outputs: int
     name: str
 
+    @property
+    def ranks_only(self) -> bool:
+        """Whether scores order items and are on no scale."""
+        return self.name in ("pairwise ranking", "catalogue softmax")
+
+    @property
+    def ranks_catalogue(self) -> bool:
+        """Whether scores say what is taken up, which only a ranking of the whole catalogue shows."""
+        return self.name == "catalogue softmax"
+
 
 def masked_mean(values: Float[Array, "*shape"], mask: Float[Array, "*shape"]) -> Float[Array, ""]:
     """Average the values whose mask is 1.0; 0 with a gradient of zeros if there are none.
@@ -150,6 +160,18 @@ def pairwise_ranking() -> Loss:
         return masked_mean(jax.nn.softplus(scores[None, :] - scores[:, None]), pairs)
 
     return Loss(value, lambda scores: scores, float, 1, "pairwise ranking")
+
+
+def catalogue_softmax() -> Loss:
+    """Name what is taken up next: -log softmax over the whole catalogue, which the learner computes, not this.
+
+    `mean` is the score, which orders items but is on no scale.
+    """
+
+    def value(scores: Array, target: Array, mask: Array) -> Array:
+        raise ConfigError("A softmax over the catalogue is no loss of a user's rows. Take the learner Autoencoder.")
+
+    return Loss(value, lambda scores: scores, lambda _: 0.0, 1, "catalogue softmax")
 
 
 def _over_rows(row_loss: Callable[[Array, Array], Array]) -> Callable[[Array, Array, Array], Array]:

@@ -18,6 +18,7 @@ from metajax.experiment.flagship import flagship_space as flagship_space
 from metajax.experiment.learners import Alfa as Alfa
 from metajax.experiment.learners import Anil as Anil
 from metajax.experiment.learners import AttentiveNeuralProcess as AttentiveNeuralProcess
+from metajax.experiment.learners import Autoencoder as Autoencoder
 from metajax.experiment.learners import BayesianLinear as BayesianLinear
 from metajax.experiment.learners import Boil as Boil
 from metajax.experiment.learners import Cavia as Cavia
@@ -41,6 +42,7 @@ from metajax.experiment.learners import Ridge as Ridge
 from metajax.experiment.learners import StudentT as StudentT
 from metajax.experiment.learners import TaNP as TaNP
 from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy
+from metajax.experiment.losses import CatalogueSoftmax as CatalogueSoftmax
 from metajax.experiment.losses import Ordinal as Ordinal
 from metajax.experiment.losses import PairwiseRanking as PairwiseRanking
 from metajax.experiment.losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy

@@ -7,9 +7,9 @@ import polars as pl
 
 from metajax.data import Encoding, Interactions, Split, fit_encoding
 from metajax.errors import ConfigError
-from metajax.evaluation.predict import predictor
+from metajax.evaluation.predict import catalogue_scorer, predictor
 from metajax.evaluation.selection import selects_on_items, validation_tasks
-from metajax.evaluation.validate import validation_of
+from metajax.evaluation.validate import catalogue_validation_of, validation_of
 from metajax.experiment.experiment import Experiment
 from metajax.losses import Loss
 from metajax.tasks import Catalogue, Histories, TaskSet, catalogue, histories, lengths
@@ -119,12 +119,14 @@ def _with_steps(experiment: Experiment, rows: Histories) -> Experiment:
 
 def make_validate(assembly: Assembly) -> Validate:
     """Return meta_params -> the value that model selection lowers: the mean over the kinds of validation tasks."""
+    if assembly.parts.loss.ranks_catalogue:
+        return _validate_by_catalogue(assembly)
     measures = [
         validation_of(
             tasks,
             shots=assembly.experiment.evaluation.validation_shots,
             scale=assembly.interactions.scale,
-            ranking_only=assembly.parts.loss.name == "pairwise ranking",
+            ranking_only=assembly.parts.loss.ranks_only,
         )
         for tasks in assembly.validation
     ]
@@ -135,6 +137,17 @@ def make_validate(assembly: Assembly) -> Validate:
         return float(np.mean([measure(means) for measure in measures]))
 
     return validate
+
+
+def _validate_by_catalogue(assembly: Assembly) -> Validate:
+    evaluation, score = assembly.experiment.evaluation, catalogue_scorer(assembly.parts.learner)
+    measure = catalogue_validation_of(
+        assembly.validation[0],
+        shots=evaluation.validation_shots,
+        relevant=evaluation.relevant,
+        candidates=np.isin(assembly.interactions.items["item"].to_numpy(), assembly.rows["item"].unique().to_numpy()),
+    )
+    return lambda meta_params: measure(lambda tasks: score(meta_params, assembly.catalogue, tasks))
 
 
 def _histories(experiment: Experiment, split: Split, rows: pl.DataFrame) -> Histories:

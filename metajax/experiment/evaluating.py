@@ -91,7 +91,7 @@ def learner_name(experiment: Experiment) -> str:
 
 def _learner_methods(assembly: Assembly, artifacts: dict[int, Artifact]) -> list[Method]:
     predict, score = predictor(assembly.parts.learner), catalogue_scorer(assembly.parts.learner)
-    ranks_only = assembly.parts.loss.name == "pairwise ranking"
+    ranks_only = assembly.parts.loss.ranks_only
 
     def method(seed: int, artifact: Artifact) -> Method:
         meta_params, catalogue = artifact.meta_params, assembly.catalogue

@@ -46,6 +46,16 @@ class Ordinal:
 
 
 @dataclass(frozen=True)
+class CatalogueSoftmax:
+    """Rank what is taken up next in the whole catalogue; for the learner Autoencoder."""
+
+    def build(self, levels: Sequence[float]) -> Loss:
+        """Make the loss; `levels` (the distinct targets) are not needed."""
+        del levels
+        return losses.catalogue_softmax()
+
+
+@dataclass(frozen=True)
 class PairwiseRanking:
     """Rank a user's rows by target (BPR); scores have no unit, so that only ranking metrics are reported."""
 

@@ -171,7 +171,7 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
 
 def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
     """Return, of every scenario, the mean squared error on validation tasks of its kind; nothing of what only ranks."""
-    if assembly.parts.loss.name == "pairwise ranking":
+    if assembly.parts.loss.ranks_only:
         return {}
     predict = predictor(assembly.parts.learner)
     found = [

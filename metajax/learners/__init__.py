@@ -2,6 +2,8 @@
 
 from metajax.learners.attentive_neural_process import AttentiveState as AttentiveState
 from metajax.learners.attentive_neural_process import attentive_neural_process as attentive_neural_process
+from metajax.learners.autoencoder import TakenState as TakenState
+from metajax.learners.autoencoder import autoencoder as autoencoder
 from metajax.learners.bayesian_linear import bayesian_linear as bayesian_linear
 from metajax.learners.cnp import CnpState as CnpState
 from metajax.learners.cnp import cnp as cnp

@@ -1,11 +1,14 @@
 """The table of all learners: the conformance suite runs over it, so a new learner is tested by adding a line."""
 
+import jax
+import jax.numpy as jnp
 from learners.worlds import contextual_model, identified_model, linear_model, says_of_rated
 
 from metajax.learners import (
     alfa,
     anil,
     attentive_neural_process,
+    autoencoder,
     bayesian_linear,
     boil,
     cavia,
@@ -33,7 +36,31 @@ from metajax.learners import (
 )
 from metajax.losses import squared_error
 
+
+def numbered_autoencoder(**choices):
+    """Return an autoencoder over sixteen items, their catalogue, and where the items of a random task stand in it.
+
+    A row whose items have a "number" stands there; any other somewhere.
+    """
+    catalogue = {"about": jax.random.normal(jax.random.key(7), (16, 3))}
+
+    def position(items):
+        return items.get("number", (1e4 * jnp.abs(items["about"][:, 0])).astype(jnp.int32) % 16)
+
+    learner = autoencoder(
+        linear_model(),
+        encoder=says_of_rated(says=6),
+        item_width=3,
+        catalogue=catalogue,
+        position=position,
+        middle=3.0,
+        **choices,
+    )
+    return learner, catalogue, position
+
+
 LEARNERS = {
+    "autoencoder": lambda: numbered_autoencoder()[0],
     "maml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "fomaml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, first_order=True),
     "maml_learned_step": lambda: maml(linear_model(), squared_error(), inner_step_size=0.05, learn_step_size=True),
@@ -83,8 +110,8 @@ LEARNERS = {
 
 AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
-ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", *AMORTISED)]
-"""Learners whose squared error on the support falls untrained; of prototypes only the ranking is promised."""
+ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", "autoencoder", *AMORTISED)]
+"""Learners whose squared error on the support falls untrained; of prototypes and autoencoder a ranking is promised."""
 EXACT_STREAM = [name for name, make in LEARNERS.items() if make().streaming == "exact"]
 ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp", "student_t"]
 """Learners whose outer loss adapts on the query's ratings too: by their paper, or as a marginal likelihood."""

@@ -28,12 +28,12 @@ def linear_model(width: int = 3, user_width: int = 2) -> Model:
     )
 
 
-def says_of_rated(width: int = 3, user_width: int = 2) -> Model:
+def says_of_rated(width: int = 3, user_width: int = 2, *, says: int | None = None) -> Model:
     """`linear_model` whose item vectors are one longer: what having rated an item says of [bias, weights]."""
     bare = linear_model(width, user_width)
 
     def init(key):
-        kernel = 0.5 * jax.random.normal(jax.random.fold_in(key, 1), (width, 1 + width))
+        kernel = 0.5 * jax.random.normal(jax.random.fold_in(key, 1), (width, says or 1 + width))
         return bare.init(key) | {"item": {"kernel": kernel}}
 
     return bare._replace(init=init)

@@ -1,0 +1,59 @@
+"""Choices of learner: what is taken up next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from metajax import learners, models
+from metajax.data.columns import Column
+from metajax.errors import ConfigError
+from metajax.losses import Loss
+from metajax.models import item_width
+from metajax.types import Learner, Model, PyTree
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """A sum of what each rating says of a user, trained to name the next items among the whole catalogue.
+
+    Its model sees nothing of items but their ids: --data.features without any of items.
+    """
+
+    middle: float = 0.0
+    """A rating that says nothing but that it was given, such as 3.6 for stars; 1.0 for clicks."""
+    dropout: float = 0.5
+    """Share of the ratings that training hides."""
+    strength: float = 3.0
+    """Ratings by which a user of few is held near the mean user, at the start; learned."""
+
+    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
+        """Make the learner.
+
+        Raises:
+            ConfigError: if the model sees more of items than their ids.
+        """
+        seen = [column for column in columns if column.of == "item"]
+        if [column.name for column in seen] != ["id"]:
+            raise ConfigError(
+                f"An Autoencoder knows items by their id alone, got {[column.name for column in seen]}. "
+                "Name no feature of items in --data.features, and leave --data.estimate-content off."
+            )
+        width = item_width(model, columns)
+        return learners.autoencoder(
+            model,
+            loss,
+            encoder=models.matrix_factorization(seen, factors=2 * width - 1, factor_scale=0.1),
+            item_width=width,
+            catalogue={"id": np.arange(1, seen[0].size, dtype=np.int32)},
+            position=_before,
+            middle=self.middle,
+            dropout=self.dropout,
+            strength=self.strength,
+        )
+
+
+def _before(items: PyTree) -> jax.Array:
+    """Return an id's place: ids count from 1, and 0 is an item that training has not seen."""
+    return items["id"] - 1

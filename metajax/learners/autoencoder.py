@@ -1,0 +1,128 @@
+"""A linear denoising autoencoder of who rated what: a user is the sum of what each rating says, whatever it is about.
+
+score = score(user, item) + v^T z,   z = (sum over the rated items j of e_j + (rating_j - m) r_j) / sqrt(count + kappa)
+
+v is the item's vector. It is trained to name the items of the query among all of the catalogue but the support, by a
+softmax over it, with a share of the support dropped: it predicts what is taken up next, not how it is liked. The sum is
+the state, so that one rating at a time is exactly all at once.
+
+References:
+    Liang et al., 2018, "Variational autoencoders for collaborative filtering" (Mult-DAE), eq. 2 and section 2.2.4.
+    https://arxiv.org/abs/1802.05814
+    Koren, 2008, "Factorization meets the neighborhood" (SVD++), eq. 15. https://doi.org/10.1145/1401890.1401944
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from metajax.errors import ConfigError
+from metajax.losses import Loss, catalogue_softmax, masked_mean
+from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
+
+
+class TakenItem(NamedTuple):
+    """Items as the learner sees them: `[rows, d]` vectors, and `[rows, 2 d]` what rating them says, e and r."""
+
+    vectors: jax.Array
+    says: jax.Array
+
+
+class TakenState(NamedTuple):
+    """One user: the vector that the shared model sees, the sum `[d]` of what ratings say, and their number."""
+
+    user: PyTree
+    total: Float[Array, " d"]
+    count: Float[Array, ""]
+
+
+def autoencoder(
+    model: Model,
+    loss: Loss | None = None,
+    *,
+    encoder: Model,
+    item_width: int,
+    catalogue: PyTree,
+    position: Callable[[PyTree], jax.Array],
+    middle: float = 0.0,
+    dropout: float = 0.5,
+    strength: float = 3.0,
+) -> Learner:
+    """Build the learner.
+
+    Args:
+        model: its item vectors `[rows, d]` are v, its score is added.
+        loss: the softmax over the catalogue, and nothing else.
+        encoder: its item vectors `[rows, 2 d]` are e and r.
+        item_width: d.
+        catalogue: encoded items, leaves `[items, ...]`: all that training knows.
+        position: encoded items -> int32 `[rows]` their places in `catalogue`; below 0 where they are not in it.
+        middle: m, a rating that says nothing but that it was given.
+        dropout: share of the support that training leaves out, in [0, 1).
+        strength: kappa at the start; positive.
+
+    Raises:
+        ConfigError: if a number is out of range, or the loss is another.
+    """
+    if not (0 <= dropout < 1 and strength > 0):
+        raise ConfigError(
+            f"An autoencoder wants dropout in [0, 1) and a positive strength, got {dropout=}, {strength=}."
+        )
+    if loss is not None and loss.name != catalogue_softmax().name:
+        raise ConfigError(
+            f"An autoencoder is trained by {catalogue_softmax().name}, got {loss.name}. Take CatalogueSoftmax."
+        )
+
+    def init(key: Key) -> PyTree:
+        one, other = jax.random.split(key)
+        return {
+            "model": model.init(one),
+            "encoder": {"item": encoder.init(other)["item"]},
+            "log_strength": jnp.log(jnp.asarray(strength, float)),
+        }
+
+    def represent(meta_params: PyTree, items: PyTree) -> TakenItem:
+        vectors = model.embed_item(meta_params["model"]["item"], items)
+        return TakenItem(vectors, encoder.embed_item(meta_params["encoder"]["item"], items))
+
+    def begin(meta_params: PyTree, user: PyTree) -> TakenState:
+        nothing = jnp.zeros(item_width, meta_params["log_strength"].dtype)
+        return TakenState(model.embed_user(meta_params["model"]["user"], user), nothing, nothing[0])
+
+    def adapt(meta_params: PyTree, state: TakenState, support: Examples) -> TakenState:
+        del meta_params
+        taken, rated = jnp.split(support.items.says, 2, axis=1)
+        target = jnp.where(support.mask > 0, support.target - middle, 0)
+        total = state.total + support.mask @ taken + target @ rated
+        return state._replace(total=total, count=state.count + jnp.sum(support.mask))
+
+    def scores(meta_params: PyTree, state: TakenState, vectors: jax.Array) -> jax.Array:
+        z = state.total * jax.lax.rsqrt(state.count + jnp.exp(meta_params["log_strength"]))
+        return model.score(meta_params["model"]["head"], state.user, vectors) + vectors @ z
+
+    def predict(meta_params: PyTree, state: TakenState, representations: TakenItem) -> Prediction:
+        return Prediction(scores(meta_params, state, representations.vectors))
+
+    def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
+        del progress
+        support, query = task.support, task.query
+        kept = jnp.where(jax.random.uniform(key, support.mask.shape) >= dropout, support.mask, 0)
+        seen = support._replace(items=represent(meta_params, support.items), mask=kept)
+        state = adapt(meta_params, begin(meta_params, task.user), seen)
+        each = scores(meta_params, state, model.embed_item(meta_params["model"]["item"], catalogue))
+        size = each.shape[0]
+        # a place beyond the end is dropped; below 0 it would count from there
+        taken, wanted = (
+            jnp.where((rows.mask > 0) & (places >= 0), places, size)
+            for rows, places in ((support, position(support.items)), (query, position(query.items)))
+        )
+        hidden = jnp.zeros(size, bool).at[taken].set(True, mode="drop")
+        logs = jax.nn.log_softmax(jnp.where(hidden, -1e30, each))
+        place = jnp.minimum(wanted, size - 1)
+        real = (wanted < size) & ~hidden[place]
+        return -masked_mean(logs[place], real.astype(each.dtype)), {}
+
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")
