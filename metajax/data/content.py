@@ -220,10 +220,12 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
     if rated.height < 10:
         return None
     views = [view for name in items.columns if name != "item" for view in _views(rated[name])]
-    views = [view for view in (replace(view, fitted=_frozen(view.read(rated))) for view in views) if any(view.fitted)]
-    if not views:
+    views = [replace(view, fitted=_frozen(view.read(rated))) for view in views]
+    products = [(view, (matrix @ matrix.T).toarray()) for view in views for matrix in [view.matrix(view.fitted)]]
+    products = [(view, product) for view, product in products if product.any()]  # a word of all titles tells nothing
+    if not products:
         return None
-    kernels = [(matrix @ matrix.T).toarray() for matrix in (view.matrix(view.fitted) for view in views)]
+    views, kernels = [view for view, _ in products], [product for _, product in products]
     sizes = [float(np.diag(kernel)[np.diag(kernel) > 0].mean()) for kernel in kernels]
     kernels = [kernel / size for kernel, size in zip(kernels, sizes, strict=True)]
     residual, counts = mean_residuals(train, rated["item"])

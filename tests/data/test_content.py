@@ -175,6 +175,11 @@ def test_without_anything_to_tell_items_by_there_is_no_estimate():
     assert fit_content(world()[0], few) is None
 
 
+def test_a_word_of_all_titles_tells_nothing():
+    items, train, _ = world()
+    assert fit_content(items.select("item", title=pl.format("Film {}", "item")), train) is None
+
+
 def test_views_of_a_column():
     kinds = lambda column: [view.kind for view in content._views(column)]  # noqa: E731
     assert kinds(pl.Series("title", ["Heat", "Alien", "Aliens 2", "Aliens 3"])) == ["words", "lead"]
