@@ -50,9 +50,10 @@ format: $(READY) ## Format the code and mend what ruff can mend
 	$(RUN)/ruff format
 	$(RUN)/ruff check --fix
 
-lint: $(READY) ## Check style and format
+lint: $(READY) ## Check style, format and what is known to be unsafe
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
+	$(RUN)/bandit --quiet --recursive metajax
 
 types: $(READY) ## Check types
 	$(RUN)/pyright --pythonpath $(RUN)/python
