@@ -14,6 +14,7 @@ import pytest
 from serving import worlds
 
 from metajax.cli import main
+from metajax.cli.serving import ServeOptions, _store_address
 from metajax.experiment.artifact import write_artifact
 
 
@@ -47,6 +48,16 @@ def test_without_the_extra_it_says_what_to_install(tmp_path, capsys, monkeypatch
 def test_what_is_no_run_is_told(tmp_path, capsys):
     assert main(["serve", str(tmp_path), "--keys", str(tmp_path / "keys.json")]) == 5
     assert "holds no artifact" in capsys.readouterr().err
+
+
+def test_the_address_of_a_store_may_be_in_a_file(tmp_path, capsys):
+    file = tmp_path / "store"
+    options = ServeOptions(store_file=file)
+    assert main(["serve", str(tmp_path), "--store-file", str(file)]) == 5
+    assert "store cannot be read" in capsys.readouterr().err
+    file.write_text("redis://:secret@host/0\n")
+    assert _store_address(options) == "redis://:secret@host/0"
+    assert _store_address(ServeOptions()) == "sqlite:///users.db"
 
 
 class Process:
