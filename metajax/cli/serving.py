@@ -45,6 +45,9 @@ class ServeOptions:
     """Requests for a list that are worked on at once; one more is answered 429."""
     deadline: float = 2.0
     """Seconds after which a request is answered 504."""
+    linger: float = 0.0
+    """Seconds after SIGTERM in which requests are still taken, though /health/ready says no: as long as a proxy needs
+    to notice. Then none are lost when one replica after the other is restarted."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
 
@@ -121,6 +124,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         deadline=options.deadline,
         models=options.models or artifact_folder(run).resolve().parent,
         secure_cookies=options.secure_cookies,
+        linger=options.linger,
         log_requests=options.log_requests,
         owns_process=True,
     )

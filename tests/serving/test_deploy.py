@@ -219,7 +219,7 @@ def test_pods_are_probed_and_may_do_little():
     assert POD["securityContext"]["runAsNonRoot"]
     assert not POD["automountServiceAccountToken"]
     assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
-    assert POD["terminationGracePeriodSeconds"] >= 10 + 5
+    assert POD["terminationGracePeriodSeconds"] > 10 + 5
 
 
 def test_selectors_select_the_pods():
