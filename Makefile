@@ -41,18 +41,25 @@ define unpinned
 $(PIP) install --quiet --editable '.[test,dev,tune,index,stream,serve,stores]'
 endef
 
-locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13, with hashes
+locks: $(READY) ## Pin the newest requirements for Python 3.11 and 3.13 and for the image, with hashes
 	$(PIP) install --quiet uv
 	for version in 3.11 3.13; do $(RUN)/uv pip compile pyproject.toml --quiet --upgrade --extra test --extra dev --extra tune --extra index --extra stream --extra serve --extra stores \
 	  --python-version $$version --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements/py$${version/./}.txt; done
+	$(call pinned_for_the_image,pyproject.toml --extra serve --extra stores,deploy/requirements.txt)
+	$(call pinned_for_the_image,- <<< hatchling,deploy/requirements-build.txt)
+
+define pinned_for_the_image
+$(RUN)/uv pip compile $(1) --quiet --constraint requirements/py313.txt --python-version 3.13 --generate-hashes --no-header --no-annotate --no-emit-index-url --output-file $(2)
+endef
 
 format: $(READY) ## Format the code and mend what ruff can mend
 	$(RUN)/ruff format
 	$(RUN)/ruff check --fix
 
-lint: $(READY) ## Check style and format
+lint: $(READY) ## Check style, format and what is known to be unsafe
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
+	$(RUN)/bandit --quiet --recursive metajax
 
 types: $(READY) ## Check types
 	$(RUN)/pyright --pythonpath $(RUN)/python

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from metajax.cli.compilation import use_compilation_cache
-from metajax.errors import ConfigError
+from metajax.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from metajax.serving.access import Access
@@ -26,6 +26,9 @@ class ServeOptions:
     """Port to listen on; 0 takes any that is free."""
     store: str = "sqlite:///users.db"
     """Where users are kept: sqlite:///FILE, redis://HOST:PORT/0 or postgresql://USER:PASSWORD@HOST/DATABASE."""
+    store_file: Path | None = None
+    """File that holds the store's address instead: command lines can be read by others, and an address may hold a
+    password."""
     keys: Path = KEYS
     """File of keys. If there is none it is made, with one key that is printed once."""
     jwt_key: Path | None = None
@@ -42,6 +45,9 @@ class ServeOptions:
     """Requests for a list that are worked on at once; one more is answered 429."""
     deadline: float = 2.0
     """Seconds after which a request is answered 504."""
+    linger: float = 0.0
+    """Seconds after SIGTERM in which requests are still taken, though /health/ready says no: as long as a proxy needs
+    to notice. Then none are lost when one replica after the other is restarted."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
 
@@ -85,6 +91,7 @@ def _serve(run: Path, options: ServeOptions) -> None:
     from metajax.serving.versions import Versions
 
     log_as_json()
+    users = _store_address(options)
     settings = _settings(run, options)
     load = partial(Version.load, experiment=load_experiment(options.experiment) if options.experiment else None)
     versions = Versions(load(run), settings, load=load)
@@ -92,11 +99,20 @@ def _serve(run: Path, options: ServeOptions) -> None:
     address = f"http://{options.host}:{listening.getsockname()[1]}"
     new_key = _first_key(options.keys)
     access = _access(options, settings)
-    service = Service(versions, open_store(options.store), settings, Metrics())
+    service = Service(versions, open_store(users), settings, Metrics())
     server = Server(make_app(service, access), service, lambda: print(_greeting(address, options, new_key), flush=True))
     server.run(sockets=[listening])
     if versions.loading is not None or not versions.is_ready:
         os._exit(0)  # all is closed; only a compilation is still running, and nothing can stop it
+
+
+def _store_address(options: ServeOptions) -> str:
+    if options.store_file is None:
+        return options.store
+    try:
+        return options.store_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{options.store_file} cannot be read: {error}.") from error
 
 
 def _settings(run: Path, options: ServeOptions) -> "Settings":
@@ -108,6 +124,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         deadline=options.deadline,
         models=options.models or artifact_folder(run).resolve().parent,
         secure_cookies=options.secure_cookies,
+        linger=options.linger,
         log_requests=options.log_requests,
         owns_process=True,
     )

@@ -296,7 +296,7 @@ def _download(address: str, archive: Path) -> None:
 
     try:
         with (
-            urllib.request.urlopen(address, timeout=30) as answer,
+            urllib.request.urlopen(address, timeout=30) as answer,  # nosec B310 # an address of the table above
             archive.open("wb") as file,
             Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as progress,
         ):

@@ -11,7 +11,7 @@ from metajax.types import Examples, Prediction
 
 def negative_log_likelihood(prediction: Prediction, rows: Examples) -> Float[Array, ""]:
     """Average -log N(target; mean, variance) over the real rows; 0, with a gradient of zeros, if there are none."""
-    assert prediction.variance is not None
+    assert prediction.variance is not None  # nosec B101 # for the type checker; without it the next line fails
     error = jnp.where(rows.mask > 0, rows.target, prediction.mean) - prediction.mean
     return masked_mean(0.5 * (jnp.log(2 * jnp.pi * prediction.variance) + error**2 / prediction.variance), rows.mask)
 

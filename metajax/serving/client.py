@@ -190,7 +190,7 @@ class Client:
         until = time.monotonic() + self._patience
         pause = FIRST_DELAY
         while True:
-            response, delay = None, pause * random.uniform(0.5, 1.0)
+            response, delay = None, pause * random.uniform(0.5, 1.0)  # nosec B311 # no secret
             try:
                 response = self._http.request(method, path, content=content, params=params)
             except httpx.TransportError as error:

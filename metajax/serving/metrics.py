@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+STORE_CALLS = ("append", "read", "write_state", "erase", "ready")
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -58,6 +59,19 @@ class Metrics:
             registry=registry,
         )
         self.storing = Gauge("metajax_storing", "Requests with feedback that are being worked on", registry=registry)
+        self.ready = Gauge("metajax_ready", "1 once all is compiled, until the service is to end", registry=registry)
+        self.store_seconds = Histogram(
+            "metajax_store_seconds",
+            "Time of a call of the store of users",
+            ["call"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.store_errors = Counter(
+            "metajax_store_errors", "Calls of the store that failed", ["call"], registry=registry
+        )
+        for call in STORE_CALLS:  # from 0 on, so that the first error is seen as an increase
+            self.store_errors.labels(call)
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""

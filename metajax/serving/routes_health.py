@@ -29,6 +29,7 @@ async def metrics(service: TheService) -> Response[bytes]:
     """Return the counters, for Prometheus."""
     service.drift.publish(service.versions.active)
     service.metrics.compilations.set(compilations())
+    service.metrics.ready.set(service.is_ready)
     return Response(service.metrics.text(), media_type=PROMETHEUS)
 
 

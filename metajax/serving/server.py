@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import signal
 import socket
 import sys
 import time
@@ -65,6 +66,7 @@ class Server(uvicorn.Server):
         self._on_start = on_start
         self._waiting_since: dict[Any, float] = {}
         self._is_settled = False
+        self._ends_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept requests; all but those of health wait for the first version."""
@@ -78,13 +80,17 @@ class Server(uvicorn.Server):
         if self._service.is_ready and not self._is_settled:
             self._is_settled = True
             settle()
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            self.should_exit = True
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End: not ready at once, then what is under way is finished. A second signal ends at once."""
+        self.force_exit = self._service.is_closing
         self._service.is_closing = True
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        linger = self._service.settings.linger if sig == signal.SIGTERM and not self.force_exit else 0.0
+        self._ends_at = time.monotonic() + linger
+        self.should_exit = not linger
 
     def _close_those_who_say_nothing(self) -> None:
         now = time.monotonic()

@@ -24,6 +24,7 @@ from metajax.serving.states import state_to_bytes
 from metajax.serving.store import StoredState, UserRecord, UserStore
 from metajax.serving.version import Version
 from metajax.serving.versions import Versions
+from metajax.serving.watched import WatchedStore
 from metajax.types import PyTree
 
 log = logging.getLogger("metajax.serving")
@@ -43,7 +44,7 @@ class Service:
     def __init__(self, versions: Versions, store: UserStore, settings: Settings, metrics: Metrics) -> None:
         """Hold the parts; nothing is compiled yet."""
         self.versions = versions
-        self.store = store
+        self.store = WatchedStore(store, metrics)
         self.settings = settings
         self.metrics = metrics
         self.drift = Drift(metrics)

@@ -59,5 +59,7 @@ class Settings:
     """The process does nothing else: what JAX keeps of tracing is dropped before the service is ready."""
     body_seconds: float = 10.0
     """Seconds in which a request's body must have come; later it is answered 408."""
+    linger: float = 0.0
+    """Seconds after SIGTERM in which requests are still taken, though the service is not ready any more."""
     drain: int = 7
-    """Seconds that requests under way are given after SIGTERM."""
+    """Seconds that requests under way are given after SIGTERM, once no more are taken."""

@@ -1,6 +1,7 @@
 """What clients are promised: lists, read-your-writes, idempotence, corrections, erasure, errors."""
 
 import json
+import re
 import time
 
 import pytest
@@ -204,6 +205,9 @@ def test_a_store_that_is_gone_is_told(running):
         assert (response.status_code, response.json()["error"]["code"]) == (503, "store_gone")
         assert "secret" not in response.text
     assert len(running.items({"ratings": {}})) == 10  # needs no store
+    metrics = running.get("/metrics").text
+    for call in ("append", "read", "erase", "ready"):
+        assert re.search(rf'metajax_store_errors_total{{call="{call}"}} [1-9]', metrics), call
     running.store.fault = None
     assert running.post("/v1/feedback", event).json()["results"][0]["stored"]
 
@@ -309,6 +313,7 @@ def test_nothing_compiles_after_ready(running):
         "adaptation_loss_bucket",
     ):
         assert f"metajax_{name}" in metrics
+    assert "metajax_ready 1.0" in metrics
     assert 'metajax_rating_level_total{level="3"}' in metrics
     assert 'metajax_coverage{of="recommended"}' in metrics
 

@@ -1,5 +1,6 @@
 """The command: it greets, serves, ends in order on SIGTERM, keeps what it acknowledged, and says what is missing."""
 
+import asyncio
 import json
 import os
 import re
@@ -14,7 +15,16 @@ import pytest
 from serving import worlds
 
 from metajax.cli import main
+from metajax.cli.serving import ServeOptions, _store_address
 from metajax.experiment.artifact import write_artifact
+from metajax.serving.access import Access
+from metajax.serving.app import make_app
+from metajax.serving.keys import Keys, create_key
+from metajax.serving.metrics import Metrics
+from metajax.serving.server import Server
+from metajax.serving.service import Service
+from metajax.serving.settings import Settings
+from metajax.serving.versions import Versions
 
 
 def test_help_teaches(capsys):
@@ -47,6 +57,46 @@ def test_without_the_extra_it_says_what_to_install(tmp_path, capsys, monkeypatch
 def test_what_is_no_run_is_told(tmp_path, capsys):
     assert main(["serve", str(tmp_path), "--keys", str(tmp_path / "keys.json")]) == 5
     assert "holds no artifact" in capsys.readouterr().err
+
+
+def test_the_address_of_a_store_may_be_in_a_file(tmp_path, capsys):
+    file = tmp_path / "store"
+    options = ServeOptions(store_file=file)
+    assert main(["serve", str(tmp_path), "--store-file", str(file)]) == 5
+    assert "store cannot be read" in capsys.readouterr().err
+    file.write_text("redis://:secret@host/0\n")
+    assert _store_address(options) == "redis://:secret@host/0"
+    assert _store_address(ServeOptions()) == "sqlite:///users.db"
+
+
+@pytest.fixture
+def server(version, tmp_path):
+    """Return a server that lingers for five seconds, and has not begun."""
+    create_key(tmp_path / "keys.json", ("recommend",))
+    settings = Settings(buckets=worlds.BUCKETS, linger=5.0)
+    service = Service(Versions(version, settings), worlds.MemoryStore(), settings, Metrics())
+    app = make_app(service, Access(Keys(tmp_path / "keys.json"), None, None))
+    yield Server(app, service, print)
+    asyncio.run(service.close())
+
+
+def test_a_server_that_lingers_takes_requests_though_it_is_not_ready(server, monkeypatch):
+    server.handle_exit(signal.SIGTERM, None)
+    assert server._service.is_closing
+    assert not asyncio.run(server.on_tick(1))
+    now = time.monotonic()
+    monkeypatch.setattr("metajax.serving.server.time.monotonic", lambda: now + 6.0)
+    assert asyncio.run(server.on_tick(1))
+    assert not server.force_exit
+
+
+def test_ctrl_c_and_a_second_signal_do_not_wait(server):
+    server.handle_exit(signal.SIGTERM, None)
+    server.handle_exit(signal.SIGTERM, None)
+    assert (server.should_exit, server.force_exit) == (True, True)
+    server._service.is_closing = False
+    server.handle_exit(signal.SIGINT, None)
+    assert (server.should_exit, server.force_exit) == (True, False)
 
 
 class Process:

@@ -12,7 +12,7 @@ from metajax.data.columns import Feature, Kind, Side
 from metajax.data.interactions import Interactions, interactions_from_frame
 from metajax.errors import DataError
 
-KINDS: dict[str, Kind] = {"token": "category", "token_seq": "bag", "float": "number", "float_seq": "vector"}
+KINDS: dict[str, Kind] = {"token": "category", "token_seq": "bag", "float": "number", "float_seq": "vector"}  # nosec B105 # kinds of columns, no passwords
 
 
 def read_atomic(path: Path, *, strict: bool = False) -> Interactions:
