@@ -12,7 +12,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-sinusoid results results-quick docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-sinusoid bench-serve results results-quick docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -90,6 +90,9 @@ bench-quick: $(READY) ## The same in under five minutes, results printed and not
 
 bench-large: $(READY) ## Write a log of 100 million ratings and train on it in bounded memory, minutes
 	$(RUN)/python -m benchmarks.large_log $(OPTIONS)
+
+bench-serve: $(READY) ## Measure the service under load, minutes; an artifact of yours: OPTIONS="--artifact FOLDER"
+	$(RUN)/python -m benchmarks.serving $(OPTIONS)
 
 bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
 	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)

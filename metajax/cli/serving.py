@@ -35,6 +35,8 @@ class ServeOptions:
     """File with a public Ed25519 key (PEM) or a shared secret: JSON Web Tokens that it signed are keys too."""
     models: Path | None = None
     """Folder below which an administrator may load other models; by default the one that RUN lies in."""
+    public_key: Path | None = None
+    """File with a public Ed25519 key (PEM): only artifacts that its owner signed are served, now and later."""
     experiment: Path | None = None
     """The experiment file, needed only where it brings parts of its own."""
     page: bool = True
@@ -48,6 +50,8 @@ class ServeOptions:
     linger: float = 0.0
     """Seconds after SIGTERM in which requests are still taken, though /health/ready says no: as long as a proxy needs
     to notice. Then none are lost when one replica after the other is restarted."""
+    buckets: tuple[int, ...] = (1, 4, 16)
+    """Numbers of requests that are answered together, ascending; a batch is padded to the next. 1 alone: no batches."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
 
@@ -93,7 +97,8 @@ def _serve(run: Path, options: ServeOptions) -> None:
     log_as_json()
     users = _store_address(options)
     settings = _settings(run, options)
-    load = partial(Version.load, experiment=load_experiment(options.experiment) if options.experiment else None)
+    parts = load_experiment(options.experiment) if options.experiment else None
+    load = partial(Version.load, experiment=parts, public_key=options.public_key)
     versions = Versions(load(run), settings, load=load)
     listening = open_socket(options.host, options.port)
     address = f"http://{options.host}:{listening.getsockname()[1]}"
@@ -117,9 +122,10 @@ def _store_address(options: ServeOptions) -> str:
 
 def _settings(run: Path, options: ServeOptions) -> "Settings":
     from metajax.recommender import artifact_folder
-    from metajax.serving.settings import Settings
+    from metajax.serving.settings import Buckets, Settings
 
     return Settings(
+        buckets=Buckets(tasks=options.buckets),
         max_waiting=options.max_waiting,
         deadline=options.deadline,
         models=options.models or artifact_folder(run).resolve().parent,

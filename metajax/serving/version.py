@@ -59,18 +59,19 @@ class Version:
         self.prior = self.start({})
 
     @classmethod
-    def load(cls, run: Path, *, experiment: Any = None) -> "Version":
+    def load(cls, run: Path, *, experiment: Any = None, public_key: Path | None = None) -> "Version":
         """Check, read and represent an artifact, or that of a run.
 
         Args:
             run: the folder.
             experiment: for a run with parts of your own.
+            public_key: file of the key that must have signed it.
 
         Raises:
-            StorageError: if there is none, or it is not whole.
+            StorageError: if there is none, it is not whole, or not signed as wanted.
         """
         folder = artifact_folder(run)
-        recommender = Recommender.load(folder, experiment=experiment)
+        recommender = Recommender.load(folder, experiment=experiment, public_key=public_key)
         return cls(recommender, manifest_hash(folder), folder=folder)
 
     def start(self, features: Mapping[str, Any]) -> Leaves:

@@ -2,13 +2,16 @@
 
 import shutil
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import jax
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from serving import worlds
 
+from metajax.cli import main
 from metajax.experiment.artifact import write_artifact
 from metajax.serving.settings import Buckets, Settings
 from metajax.serving.version import Version
@@ -94,6 +97,28 @@ def test_a_model_that_predicts_no_number_never_serves(admin, artifacts):
     response = admin.post("/v1/admin/models:load", {"path": "nan"})
     assert response.status_code == 400
     assert "predicts no number" in response.json()["error"]["message"]
+
+
+def test_only_what_the_right_key_signed_is_served(artifacts, load, tmp_path, capsys):
+    private = Ed25519PrivateKey.generate()
+    public = tmp_path / "mine.pub"
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    key = tmp_path / "mine"
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_artifact(worlds.make_artifact(), tmp_path / "signed", key=key)
+    first = Version.load(tmp_path / "signed", public_key=public)
+    assert first.folder == tmp_path / "signed"
+    assert main(["serve", str(artifacts / "one"), "--public-key", str(public)]) == 5
+    assert "is not signed" in capsys.readouterr().err
+
+    settings = Settings(buckets=BUCKETS, deadline=30.0, models=artifacts)
+    wary = partial(Version.load, public_key=public)
+    with worlds.running(load(artifacts / "one"), tmp_path, settings=settings, scopes=("admin",), load=wary) as running:
+        before = models(running.get("/v1/admin/models"))
+        response = running.post("/v1/admin/models:load", {"path": "two"})
+        assert (response.status_code, response.json()["error"]["code"]) == (400, "refused")
+        assert "is not signed" in response.json()["error"]["message"]
+        assert models(running.get("/v1/admin/models")) == before
 
 
 def test_users_are_split_and_stay_where_they_are(admin):
