@@ -153,12 +153,9 @@ def _checked(version: Version, settings: Settings, forget: bool = False) -> Vers
     """Compile a version, and see that what it predicts are numbers."""
     version.warm_up(settings.buckets, forget=forget)
     shape = (1, settings.buckets.rows[0])
-    nothing, all_items = (
-        (np.full(shape, -1, np.int32), np.zeros(shape, np.float32)),
-        np.ones(len(version.catalogue), bool),
-    )
+    nothing = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     states = version.adapt(version.together([version.prior]), *nothing)
-    lists = version.rank(states, *nothing, all_items[None], settings.buckets.lists[-1])
+    lists = version.rank(states, *nothing, np.ones((1, len(version.catalogue)), bool), settings.buckets.lists[-1])
     if not (np.asarray(lists.positions)[0] >= 0).any():
         raise StorageError(f"The model {version.name} predicts no number for any item. Train it again.")
     return version

@@ -7,6 +7,7 @@ import pytest
 from serving import worlds
 
 from metajax.experiment import Anil
+from metajax.experiment.learners import StudentT
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,12 @@ def version(as_services_run, make_version):
 def anew(as_services_run, make_version):
     """Return a version that is adapted anew from all ratings."""
     return make_version(Anil(), name="anew")
+
+
+@pytest.fixture(scope="module")
+def growing(as_services_run, make_version):
+    """Return a version whose states hold ratings, and predict by as many as there are."""
+    return make_version(StudentT(max_support=19, rated=False, beliefs=False), name="growing")
 
 
 @pytest.fixture(scope="module")
