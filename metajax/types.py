@@ -89,6 +89,8 @@ class Learner(NamedTuple):
         labels: meta_params -> a label per leaf: which optax transformation moves it, "learn" by default.
         streaming: adapting to A and then to B is "exact" (adapting to A and B together), "continued" (the descent goes
             on from A: another state, but one that makes sense), or must be done "anew" from all ratings by the caller.
+        compact: (state, rows) -> a smaller state with room for so many ratings, which predicts the same if the user has
+            no more: of learners whose states hold ratings, and whose predictions cost by the room. None of others.
     """
 
     init: Callable[[Key], PyTree]
@@ -99,6 +101,7 @@ class Learner(NamedTuple):
     loss: Callable[[PyTree, Task, Key, jax.Array], tuple[jax.Array, Metrics]]
     labels: Callable[[PyTree], PyTree]
     streaming: Literal["exact", "continued", "anew"] = "continued"
+    compact: Callable[[PyTree, int], PyTree] | None = None
 
 
 def learn_everything(meta_params: PyTree) -> PyTree:

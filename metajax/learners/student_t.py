@@ -303,4 +303,7 @@ def student_t(
         of_rated = 0.0 if rated is None else squares(meta_params["rated"]["item"]) / rated_deviation**2
         return squares([own, meta_params["noise_model"]]) + of_tables + of_rated
 
-    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")
+    def compact(state: StudentState, rows: int) -> StudentState:
+        return state._replace(ratings=jax.tree.map(lambda leaf: leaf[-rows:], state.ratings))
+
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact)

@@ -69,16 +69,14 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     """Answer jobs of one version together; at most as many as the largest bucket holds."""
     version = jobs[0].version
     padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks, len(jobs)) - len(jobs))]
-    starts = [np.stack(leaves) for leaves in zip(*(job.start for job in padded), strict=True)]
-    first, *others = _rounds(padded, buckets)
-    adapted = version.adapt(starts, *first)
-    for more in others:
-        adapted = version.adapt_more(adapted, *more)
+    adapted, rounds = version.together([job.start for job in padded]), _rounds(padded, buckets)
+    for ratings in rounds:
+        adapted = version.adapt(adapted, *ratings)
     k = Buckets.smallest(buckets.lists, max(job.n for job in jobs))
-    lists = version.rank(adapted.states, np.stack([job.allowed for job in padded]), k)
+    lists = version.rank(adapted, *rounds[-1], np.stack([job.allowed for job in padded]), k)
     wants = any(job.wants_state for job in jobs)
-    states = jax.tree.map(np.asarray, adapted.states) if wants else None
-    positions, scores, variances, losses = map(np.asarray, (*lists, adapted.losses))
+    states = jax.tree.map(np.asarray, adapted) if wants else None
+    positions, scores, variances, losses = map(np.asarray, lists)
     found = [min(int((row >= 0).sum()), job.n) for row, job in zip(positions, jobs, strict=False)]
     return [
         Answer(

@@ -1,8 +1,9 @@
-"""The compiled programs that answer requests: adapt a batch of users, rank for a batch of users.
+"""The compiled programs that answer requests: adapt a batch of users and rank for them.
 
 Each is vmapped over users, and none reads or writes more of the meta-parameters than its arguments.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,17 +13,8 @@ from jax.stages import Wrapped
 from metajax.ranking import BLOCK, adapt_to, linear_score, predicted_score, ranker
 from metajax.types import Learner, PyTree
 
-
-class Adapted(NamedTuple):
-    """A batch of users after adaptation.
-
-    Attributes:
-        states: leaves `[users, ...]`.
-        losses: `[users]` mean squared errors on the ratings that were adapted to; NaN without any.
-    """
-
-    states: PyTree
-    losses: jax.Array
+MEASURED = 32
+"""Places of ratings whose error is measured."""
 
 
 class Lists(NamedTuple):
@@ -32,46 +24,64 @@ class Lists(NamedTuple):
         positions: in the catalogue.
         scores: predictive means, not clipped.
         variances: NaN where the method has none.
+        losses: `[users]` mean squared errors on the first ratings that were adapted to; NaN without any.
     """
 
     positions: jax.Array
     scores: jax.Array
     variances: jax.Array
+    losses: jax.Array
 
 
 def adapting(learner: Learner) -> Wrapped:
-    """Return `(meta_params, representations, starts, positions, target) -> Adapted`.
+    """Return `(meta_params, representations, starts, positions, target) -> states`, `[users, ...]`.
 
     `starts` are states where the learner's streaming is exact, and encoded users otherwise: those begin anew.
     """
     is_exact = learner.streaming == "exact"
-    anew = adapt_to(learner)
-    onwards = adapt_to(learner._replace(begin=lambda _, state: state))
-
-    def adapt(
-        meta_params: PyTree, representations: PyTree, start: PyTree, positions: jax.Array, target: jax.Array
-    ) -> Adapted:
-        state = (onwards if is_exact else anew)(meta_params, representations, start, positions, target)
-        rated = jax.tree.map(lambda leaf: leaf[jnp.maximum(positions, 0)], representations)
-        errors = learner.predict(meta_params, state, rated).mean - target
-        return Adapted(state, jnp.mean(errors**2, where=positions >= 0))
-
+    adapt = adapt_to(learner._replace(begin=lambda _, state: state) if is_exact else learner)
     return jax.jit(jax.vmap(adapt, in_axes=(None, None, 0, 0, 0)))
 
 
 def ranking(learner: Learner, *, linear: bool) -> Wrapped:
-    """Return `(meta_params, representations, states, allowed, k=) -> Lists`; `allowed` is bool `[users, items]`."""
+    """Return `(meta_params, representations, states, positions, target, allowed, k=) -> Lists`.
+
+    The states were adapted to `positions` and `target`, `[users, rows]`; `allowed` is bool `[users, items]`. A learner
+    that has `compact` predicts from as many ratings as there are rows: its states hold no more, or rows are the most.
+    Apart from adapting: in one program XLA computed the state anew wherever it was read, which took twice as long.
+    """
     score = linear_score(learner) if linear else predicted_score(learner)
 
-    def rank(meta_params: PyTree, representations: PyTree, state: PyTree, allowed: jax.Array, k: int) -> Lists:
+    def rank(
+        meta_params: PyTree,
+        representations: PyTree,
+        state: PyTree,
+        positions: jax.Array,
+        target: jax.Array,
+        allowed: jax.Array,
+        k: int,
+    ) -> Lists:
+        small = learner.compact(state, len(positions)) if learner.compact else state
         none = jnp.zeros((0,), jnp.int32)
-        best = ranker(score, k=k, block=BLOCK)(meta_params, state, representations, none, allowed)
-        listed = jax.tree.map(lambda leaf: leaf[jnp.maximum(best.positions, 0)], representations)
-        variance = learner.predict(meta_params, state, listed).variance
-        return Lists(best.positions, best.scores, jnp.full_like(best.scores, jnp.nan) if variance is None else variance)
+        best = ranker(score, k=k, block=BLOCK)(meta_params, small, representations, none, allowed)
+        rated, its_target = positions[:MEASURED], target[:MEASURED]
+        both = jnp.maximum(jnp.concatenate([best.positions, rated]), 0)
+        found = learner.predict(meta_params, small, jax.tree.map(lambda leaf: leaf[both], representations))
+        loss = jnp.mean((found.mean[k:] - its_target) ** 2, where=rated >= 0)
+        variances = jnp.full(k, jnp.nan, found.mean.dtype) if found.variance is None else found.variance[:k]
+        return Lists(best.positions, best.scores, variances, loss)
 
-    def ranks(meta_params: PyTree, representations: PyTree, states: PyTree, allowed: jax.Array, *, k: int) -> Lists:
-        one = lambda state, open_items: rank(meta_params, representations, state, open_items, k)  # noqa: E731
-        return jax.vmap(one)(states, allowed)
+    def ranks(
+        meta_params: PyTree,
+        representations: PyTree,
+        states: PyTree,
+        positions: jax.Array,
+        target: jax.Array,
+        allowed: jax.Array,
+        *,
+        k: int,
+    ) -> Lists:
+        each = jax.vmap(partial(rank, k=k), in_axes=(None, None, 0, 0, 0, 0))
+        return each(meta_params, representations, states, positions, target, allowed)
 
     return jax.jit(ranks, static_argnames="k")

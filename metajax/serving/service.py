@@ -138,12 +138,10 @@ class Service:
         """Choose what to ask a user next: the version that chose, positions, and what each is worth."""
         self._must_be_ready()
         version, _ = self.versions.of(user)
-        request = Request(user=user, candidates=[], n=1)
-        planned = (await plan(version, request, self.store, self.settings.max_state))._replace(wants_state=True)
-        answer, _ = await self._answer(version, request, planned)
+        rated = requests.stored((await read(self.store, user, version)).ratings(), version)
         refused = [one for item in exclude if (one := version.catalogue.position(item)) is not None]
-        excluded = np.concatenate([planned.everything.positions, np.array(refused, np.int32)])
-        return version, *await self.batcher.call(version.questions, answer.state, n, excluded)
+        excluded = np.concatenate([rated.positions, np.array(refused, np.int32)])
+        return version, *await self.batcher.call(version.questions, rated.positions, rated.target, n, excluded)
 
     def _must_be_ready(self) -> None:
         if not self.versions.is_ready:

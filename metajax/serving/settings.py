@@ -12,7 +12,7 @@ class Buckets:
 
     tasks: tuple[int, ...] = (1, 4, 16)
     """Requests that are answered together."""
-    rows: tuple[int, ...] = (8, 64, 512)
+    rows: tuple[int, ...] = (32, 512)
     """Ratings that a user is adapted to at once. Of a longer history, a learner whose streaming is exact takes one part
     after another, all in all; any other learner takes the latest."""
     lists: tuple[int, ...] = (100,)

@@ -1,7 +1,8 @@
 """One version of the model, compiled: what it makes of users, and nothing that a user changes."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import polars as pl
 
 from metajax import files
 from metajax.errors import DataError, StorageError
-from metajax.ranking import BLOCK, is_linear
+from metajax.ranking import BLOCK, adapt_to, is_linear
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
-from metajax.serving.programs import Adapted, Lists, adapting, ranking
+from metajax.serving.programs import Lists, adapting, ranking
 from metajax.serving.settings import Buckets
 from metajax.types import PyTree
 
@@ -31,6 +32,8 @@ EXPLAINED = 16
 """Items that are explained at once."""
 QUESTIONS = 8
 """Most questions that are chosen at once."""
+ASKED_ROWS = 24
+"""Ratings that questions are chosen by of a learner whose predictions cost by the room for ratings: the latest."""
 
 
 class Version:
@@ -52,8 +55,10 @@ class Version:
         self.is_exact = recommender.learner.streaming == "exact"
         self._meta_params = jax.tree.map(jnp.asarray, artifact.meta_params)
         self._representations = recommender.representations
+        self.grows = recommender.learner.compact is not None
         self._adapt = adapting(recommender.learner)
         self._rank = ranking(recommender.learner, linear=self._is_linear())
+        self._asked = jax.jit(self._adapted_to_ask)
         self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
@@ -85,40 +90,43 @@ class Version:
         except (DataError, pl.exceptions.PolarsError, TypeError, ValueError) as error:
             raise invalid(f"The features cannot be read: {str(error).splitlines()[0]}") from error
 
-    def adapt(self, starts: Leaves, positions: np.ndarray, target: np.ndarray) -> Adapted:
-        """Adapt users to their ratings, `[users, rows]`; `starts` have leaves `[users, ...]`."""
-        return self._adapted(jax.tree.unflatten(self._structure, starts), positions, target)
+    def together(self, starts: Sequence[Leaves]) -> PyTree:
+        """Return what several users start from as one tree, leaves `[users, ...]`."""
+        return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
 
-    def adapt_more(self, adapted: Adapted, positions: np.ndarray, target: np.ndarray) -> Adapted:
-        """Adapt users further; only where streaming is exact."""
-        return self._adapted(adapted.states, positions, target)
+    def adapt(self, starts: PyTree, positions: np.ndarray, target: np.ndarray) -> PyTree:
+        """Return the states of users who go on from `starts`, adapted to their ratings, `[users, rows]`."""
+        arguments = (self._meta_params, self._representations, starts, positions, target)
+        return self._compiled.get(positions.shape, self._adapt)(*arguments)
 
-    def rank(self, states: PyTree, allowed: np.ndarray, k: int) -> Lists:
-        """Rank the `allowed` items, bool `[users, items]`, for each user."""
-        arguments = (self._meta_params, self._representations, states, allowed)
-        compiled = self._compiled.get((len(allowed), 0, k))
+    def rank(self, states: PyTree, positions: np.ndarray, target: np.ndarray, allowed: np.ndarray, k: int) -> Lists:
+        """Rank the `allowed` items, bool `[users, items]`, for users who were adapted to `positions` last."""
+        arguments = (self._meta_params, self._representations, states, positions, target, allowed)
+        compiled = self._compiled.get((*positions.shape, k))
         return compiled(*arguments) if compiled else self._rank(*arguments, k=k)
 
     def effects(
         self, features: Mapping[str, Any], positions: np.ndarray, target: np.ndarray, explained: np.ndarray
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
-        positions, target = positions[-EXPLAINED_ROWS:], target[-EXPLAINED_ROWS:]
-        missing = (0, EXPLAINED_ROWS - len(positions))
-        rated, ratings = np.pad(positions, missing, constant_values=-1), np.pad(target, missing)
-        user = self._encoded(features)
+        rated, ratings = _latest(positions, target, EXPLAINED_ROWS)
+        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features)
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
         padded = [np.pad(part, (0, EXPLAINED - len(part))) for part in parts]
         found = [self.recommender.explainer.effects(user, rated, ratings, part) for part in padded]
-        return np.concatenate(found)[: len(explained), : len(positions)]
+        return np.concatenate(found)[: len(explained), :count]
 
-    def questions(self, state: PyTree, n: int, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def questions(
+        self, positions: np.ndarray, target: np.ndarray, n: int, excluded: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of up to n items to ask about next, and what each is worth.
 
-        Where adapting is a descent, trying every answer would take a second: there, popular items of which the
-        prediction is least sure are asked.
+        Only the latest ratings are looked at. Where adapting is a descent, trying every answer would take a second:
+        there, popular items of which the prediction is least sure are asked.
         """
         strategy = None if self.is_exact else "popularity_entropy"
+        rated, ratings = _latest(positions, target, ASKED_ROWS if self.grows else EXPLAINED_ROWS)
+        state = self._asked(self._meta_params, self._representations, self._encoded({}), rated, ratings)
         positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
         return positions[:n], worth[:n]
 
@@ -129,31 +137,32 @@ class Version:
             buckets: the sizes.
             forget: drop what JAX keeps of tracing, of the whole process: of one that only serves, 70 MB.
         """
-        for users in buckets.tasks:
-            starts = jax.tree.unflatten(self._structure, [np.stack([leaf] * users) for leaf in self.prior])
-            for rows in buckets.rows:
-                none, target = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
-                arguments = (self._meta_params, self._representations, starts, none, target)
-                program = self._compiled.setdefault((users, rows), self._adapt.lower(*arguments).compile())
-                states = program(*arguments).states
+        shared = (self._meta_params, self._representations)
+        for users, rows in product(buckets.tasks, buckets.rows):
+            ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
+            starts = self.together([self.prior] * users)
+            adapt = self._adapt.lower(*shared, starts, *ratings).compile()
+            states, nothing = adapt(*shared, starts, *ratings), np.zeros((users, len(self.catalogue)), bool)
+            self._compiled[users, rows] = adapt
             for k in buckets.lists:
-                arguments = (self._meta_params, self._representations, states, self._nothing(users))
-                program = self._compiled.setdefault((users, 0, k), self._rank.lower(*arguments, k=k).compile())
-                jax.block_until_ready(program(*arguments))
+                rank = self._rank.lower(*shared, states, *ratings, nothing, k=k).compile()
+                jax.block_until_ready(rank(*shared, states, *ratings, nothing))
+                self._compiled[users, rows, k] = rank
         if forget:
             jax.clear_caches()
         self.start({})
-        self.effects({}, np.zeros(1, np.int32), np.zeros(1, np.float32), np.zeros(1, np.int32))
-        self.questions(jax.tree.map(lambda leaf: np.asarray(leaf)[0], states), 1, np.zeros(0, np.int32))
+        position, rating = np.zeros(1, np.int32), np.zeros(1, np.float32)
+        self.effects({}, position, rating, position)
+        self.questions(position, rating, 1, position)
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
 
-    def _adapted(self, starts: PyTree, positions: np.ndarray, target: np.ndarray) -> Adapted:
-        arguments = (self._meta_params, self._representations, starts, positions, target)
-        return self._compiled.get(positions.shape, self._adapt)(*arguments)
-
-    def _nothing(self, users: int) -> np.ndarray:
-        return np.zeros((users, len(self.catalogue)), bool)
+    def _adapted_to_ask(
+        self, meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array
+    ) -> PyTree:
+        learner = self.recommender.learner
+        state = adapt_to(learner)(meta_params, representations, user, positions, target)
+        return learner.compact(state, len(positions) + QUESTIONS) if learner.compact else state
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
         return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)
@@ -169,6 +178,12 @@ class Version:
         ratings = dict(zip(spread, np.resize(self.artifact.scale, 8), strict=True))
         person = self.recommender.adapt({self.artifact.item_ids[one]: float(rating) for one, rating in ratings.items()})
         return is_linear(self.recommender.learner, self._meta_params, person.state, self._representations)
+
+
+def _latest(positions: np.ndarray, target: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latest ratings, padded to `rows`."""
+    missing = (0, rows - min(len(positions), rows))
+    return np.pad(positions[-rows:], missing, constant_values=-1), np.pad(target[-rows:], missing)
 
 
 def manifest_hash(folder: Path) -> str:

@@ -152,9 +152,10 @@ class Versions:
 def _checked(version: Version, settings: Settings, forget: bool = False) -> Version:
     """Compile a version, and see that what it predicts are numbers."""
     version.warm_up(settings.buckets, forget=forget)
-    none = np.full((1, settings.buckets.rows[0]), -1, np.int32)
-    adapted = version.adapt([leaf[None] for leaf in version.prior], none, np.zeros(none.shape, np.float32))
-    lists = version.rank(adapted.states, np.ones((1, len(version.catalogue)), bool), settings.buckets.lists[-1])
+    shape = (1, settings.buckets.rows[0])
+    nothing = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
+    states = version.adapt(version.together([version.prior]), *nothing)
+    lists = version.rank(states, *nothing, np.ones((1, len(version.catalogue)), bool), settings.buckets.lists[-1])
     if not (np.asarray(lists.positions)[0] >= 0).any():
         raise StorageError(f"The model {version.name} predicts no number for any item. Train it again.")
     return version

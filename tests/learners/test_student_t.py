@@ -209,3 +209,23 @@ def test_it_refuses(choice, named):
 def test_an_ensemble_wants_a_member():
     with pytest.raises(ConfigError, match="1 or more"):
         ensemble(make(), 0)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_state_with_room_for_its_ratings_only_predicts_the_same(task, members):
+    learner = ensemble(make(**TOKENS), members)
+    task = with_tokens(task)
+    meta_params = learner.init(jax.random.key(3))
+
+    @jax.jit
+    def run(meta_params, task):
+        items = learner.represent(meta_params, task.support.items)
+        state = learner.begin(meta_params, task.user)
+        state = learner.adapt(meta_params, state, task.support._replace(items=items))
+        query, small = learner.represent(meta_params, task.query.items), learner.compact(state, len(task.support.mask))
+        return state, small, *(learner.predict(meta_params, one, query) for one in (state, small))
+
+    state, small, whole, less = run(meta_params, task)
+    assert small.ratings.mask.shape == (members, 7)
+    assert state.ratings.mask.shape == (members, 12)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-12), whole, less)

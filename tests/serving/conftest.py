@@ -1,15 +1,18 @@
 """Tiny versions, compiled once for the tests of this folder, which run in float32: a service computes in threads."""
 
+from functools import cache
+
 import jax
 import pytest
 from serving import worlds
 
 from metajax.experiment import Anil
+from metajax.experiment.learners import StudentT
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def as_services_run():
-    """Set what `as_users_run` sets, in every thread."""
+    """Set what `as_users_run` sets, in every thread, until the module ends."""
     before = jax.config.jax_enable_x64, jax.config.jax_numpy_dtype_promotion
     jax.config.update("jax_enable_x64", False)
     jax.config.update("jax_numpy_dtype_promotion", "standard")
@@ -18,22 +21,34 @@ def as_services_run():
     jax.config.update("jax_numpy_dtype_promotion", before[1])
 
 
-@pytest.fixture(scope="package")
-def version(as_services_run):
+@pytest.fixture(scope="session")
+def make_version():
+    """Return what makes a version, once for all modules."""
+    return cache(worlds.make_version)
+
+
+@pytest.fixture(scope="module")
+def version(as_services_run, make_version):
     """Return a version whose streaming is exact."""
-    return worlds.make_version()
+    return make_version()
 
 
-@pytest.fixture(scope="package")
-def anew(as_services_run):
+@pytest.fixture(scope="module")
+def anew(as_services_run, make_version):
     """Return a version that is adapted anew from all ratings."""
-    return worlds.make_version(Anil(), name="anew")
+    return make_version(Anil(), name="anew")
 
 
-@pytest.fixture(scope="package")
-def other(as_services_run):
+@pytest.fixture(scope="module")
+def growing(as_services_run, make_version):
+    """Return a version whose states hold ratings, and predict by as many as there are."""
+    return make_version(StudentT(max_support=19, rated=False, beliefs=False), name="growing")
+
+
+@pytest.fixture(scope="module")
+def other(as_services_run, make_version):
     """Return another version of the same catalogue."""
-    return worlds.make_version(name="two", seed=1)
+    return make_version(name="two", seed=1)
 
 
 @pytest.fixture

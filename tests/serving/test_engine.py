@@ -38,7 +38,7 @@ def parameters_hash(version):
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
-@pytest.mark.parametrize("which", ["version", "anew"])
+@pytest.mark.parametrize("which", ["version", "anew", pytest.param("growing", marks=pytest.mark.slow)])
 def test_batched_answers_equal_single_ones(which, request):
     """Also of histories longer than the largest size; adapting moves nothing that users share."""
     version = request.getfixturevalue(which)
@@ -57,8 +57,10 @@ def test_batched_answers_equal_single_ones(which, request):
 
 
 @pytest.mark.parametrize("count", [0, 3, 8, 19])
-def test_answers_are_the_recommenders(version, count):
+@pytest.mark.parametrize("which", ["version", pytest.param("growing", marks=pytest.mark.slow)])
+def test_answers_are_the_recommenders(which, count, request):
     """A history beyond the largest size is adapted to in parts, which comes to the same."""
+    version = request.getfixturevalue(which)
     (job,) = asyncio.run(jobs_in_loop(version, [count]))
     (answer,) = run([job], worlds.BUCKETS)
     ids = version.catalogue.ids
