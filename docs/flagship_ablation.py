@@ -27,8 +27,7 @@ from metajax.experiment.search import replaced
 HERE = Path(__file__).parent
 PARTS = {
     "all parts": {},
-    "without content: no estimate, no names and words": {"data.estimate_content": False},
-    "without t: names and words that items share say nothing": {"learner.shared": False},
+    "without the content estimate": {"data.estimate_content": False},
     "without beliefs: point estimates of item tables": {"learner.beliefs": False},
     "without mu: which items were rated says nothing": {"learner.rated": False},
     "one noise level for all users": {"learner.freedom": 1e9},
