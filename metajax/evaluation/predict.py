@@ -38,8 +38,7 @@ def predictor(learner: Learner) -> PredictTasks:
     @jax.jit
     def predict_batch(meta_params: PyTree, task: Task) -> Prediction:
         def one(task: Task) -> Prediction:
-            state = learner.adapt(meta_params, learner.begin(meta_params, task.user), task.support)
-            return learner.predict(meta_params, state, task.query.items)
+            return learner.predict(meta_params, _adapted(learner, meta_params, task), task.query.items)
 
         return jax.vmap(one)(task)
 
@@ -67,8 +66,7 @@ def catalogue_scorer(learner: Learner) -> Callable[[PyTree, Catalogue, TaskSet],
     @jax.jit
     def score_batch(meta_params: PyTree, task: Task, representations: PyTree) -> jax.Array:
         def one(task: Task) -> jax.Array:
-            state = learner.adapt(meta_params, learner.begin(meta_params, task.user), task.support)
-            return learner.predict(meta_params, state, representations).mean
+            return learner.predict(meta_params, _adapted(learner, meta_params, task), representations).mean
 
         return jax.vmap(one)(task)
 
@@ -82,6 +80,12 @@ def catalogue_scorer(learner: Learner) -> Callable[[PyTree, Catalogue, TaskSet],
         return scores
 
     return score_tasks
+
+
+def _adapted(learner: Learner, meta_params: PyTree, task: Task) -> PyTree:
+    """Adapt from `begin`; a state that holds ratings keeps no more room than the support has rows."""
+    state = learner.adapt(meta_params, learner.begin(meta_params, task.user), task.support)
+    return learner.compact(state, task.support.mask.shape[0]) if learner.compact else state
 
 
 def _without_query_targets(task: Task) -> Task:
