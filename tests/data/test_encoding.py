@@ -254,9 +254,11 @@ def test_the_content_estimate_is_a_column_that_survives_json():
     )
     interactions = interactions_from_frame(ratings, items=items, features=[Feature("genres", "item", "bag")])
     encoding = fit_encoding(interactions, interactions.ratings, estimate_content=True)
-    assert encoding.columns[-1] == Column("content_estimate", "item", "number", 1)
+    tokens = Column("tokens", "item", "tokens", 3, widths=(1,))
+    assert encoding.columns[-2:] == (Column("content_estimate", "item", "number", 1), tokens)
     assert encoding.columns[0].rows == len(rows)
     estimates = encoding.encode_items(items)["content_estimate"]
+    np.testing.assert_array_equal(encoding.encode_items(items)["tokens"][:, 0], [1, 2] * 5 + [1])
     assert estimates.dtype == np.float32
     assert estimates[10] > estimates[1::2].max()
     again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
