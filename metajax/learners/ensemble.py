@@ -56,10 +56,6 @@ def ensemble(learner: Learner, members: int) -> Learner:
         # the sum: each member moves as if it were alone, but for a clipping of the whole gradient
         return jnp.sum(values), jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), metrics)
 
-    def compact(state: PyTree, rows: int) -> PyTree:
-        assert learner.compact is not None
-        its = learner.compact
-        return jax.vmap(lambda one: its(one, rows))(state)
-
-    its_compact = None if learner.compact is None else compact
-    return Learner(init, represent, begin, adapt, predict, loss, learner.labels, learner.streaming, its_compact)
+    its = learner.compact
+    compact = None if its is None else lambda state, rows: jax.vmap(lambda one: its(one, rows))(state)
+    return Learner(init, represent, begin, adapt, predict, loss, learner.labels, learner.streaming, compact)
