@@ -248,8 +248,12 @@ def _make_private(path: Path) -> tuple[int, int]:
 def _connect(path: Path, busy_seconds: float) -> sqlite3.Connection:
     # Each connection has a thread of its own, but is made and closed in others.
     connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+    except BaseException:  # it is not an SQLite file
+        connection.close()
+        raise
     return connection
 
 

@@ -1,6 +1,7 @@
 """The SQLite store: against a dict, and what only a file can do."""
 
 import asyncio
+import gc
 import os
 import random
 import sqlite3
@@ -365,6 +366,7 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path):
     path.write_bytes(b"not a database, but text: " * 99)
     with pytest.raises(StoreError, match="it is not an SQLite file"):
         SqliteStore(path)
+    gc.collect()  # which warns of a connection that was left open
 
 
 def test_a_file_of_a_newer_schema_is_refused(tmp_path):
