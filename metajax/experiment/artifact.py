@@ -175,7 +175,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
             item_ids=items["ids"],
             titles=items["titles"],
             num_ratings=arrays["num_ratings"],
-            items={name.removeprefix("items/"): array for name, array in arrays.items() if name.startswith("items/")},
+            items=_items(arrays, encoding, len(items["ids"])),
             meta_params=unflatten(arrays, jax.eval_shape(parts.learner.init, jax.random.key(0))),
             training=document["training"],
             metrics=files.read_json(folder / METRICS),
@@ -193,6 +193,22 @@ def _check_files(folder: Path) -> None:
     for name in (DOCUMENT, ENCODING, ITEMS, METRICS, ARRAYS):
         if name not in listed:
             raise StorageError(f"{folder / files.MANIFEST} does not list {name}. Copy the folder again.")
+
+
+def _items(arrays: dict[str, np.ndarray], encoding: Encoding, num_items: int) -> dict[str, np.ndarray]:
+    """Take the items' features, after a look whether they are what `encoding` makes of items."""
+    items = {}
+    for name, column in encoding.encode_items(pl.DataFrame({"item": ["new"]})).items():
+        array, shape = arrays.get(f"items/{name}"), (num_items, *column.shape[1:])
+        if array is None:
+            raise StorageError(f"The artifact has no feature {name!r} of its items. Export the run again.")
+        if array.shape != shape or array.dtype != column.dtype:
+            raise StorageError(
+                f"The items' feature {name!r} is {array.dtype}{list(array.shape)} in the artifact, "
+                f"but its encoding makes {column.dtype}{list(shape)}. Export the run again."
+            )
+        items[name] = array
+    return items
 
 
 def flatten(meta_params: PyTree) -> dict[str, np.ndarray]:

@@ -57,6 +57,21 @@ def test_what_is_no_artifact_is_refused_though_its_hashes_are_right(artifact, na
         read_artifact(artifact)
 
 
+def test_features_of_items_that_the_encoding_does_not_make_are_refused(artifact):
+    arrays = load_file(artifact / "arrays.safetensors")
+    name = next(one for one in sorted(arrays) if one.startswith("items/"))
+    altered = (
+        ({one: array for one, array in arrays.items() if one != name}, "has no feature"),
+        (arrays | {name: arrays[name][:-1]}, "in the artifact, but its encoding makes"),
+        (arrays | {name: np.stack([arrays[name]] * 2, axis=1)}, "in the artifact, but its encoding makes"),
+    )
+    for changed, told in altered:
+        save_file(changed, artifact / "arrays.safetensors")
+        write_manifest(artifact)
+        with pytest.raises(StorageError, match=told):
+            read_artifact(artifact)
+
+
 def test_parameters_that_do_not_fit_are_refused(artifact):
     arrays = load_file(artifact / "arrays.safetensors")
     name = next(one for one in sorted(arrays) if one.startswith("params/"))

@@ -89,7 +89,12 @@ LEARNERS = {
     "ridge": lambda: ridge(linear_model(), item_width=3),
     "bayesian_linear": lambda: bayesian_linear(linear_model(), item_width=3),
     "student_t": lambda: student_t(
-        linear_model(), noise_model=linear_model(), item_width=3, rated=says_of_rated(), training_rows=100
+        linear_model(),
+        noise_model=linear_model(),
+        item_width=3,
+        rated=says_of_rated(),
+        training_rows=100,
+        max_support=16,
     ),
     "ensemble": lambda: ensemble(ridge(linear_model(), item_width=3), 2),
     "gaussian_process": lambda: gaussian_process(linear_model(), item_width=3, max_support=8),

@@ -74,10 +74,15 @@ def test_a_rating_lowers_the_variance_there_and_far_away_it_is_the_prior_one(mak
     learner = make(linear_model(), item_width=WIDTH)
     meta_params = learner.init(jax.random.key(0))
     items = learner.represent(meta_params, task.support.items)
-    before = learner.begin(meta_params, task.user)
     one = Examples(items[:1], task.support.target[:1], jnp.ones(1))
-    after = learner.adapt(meta_params, before, one)
-    variances = [learner.predict(meta_params, state, items).variance for state in (before, after)]
+
+    @jax.jit
+    def run():
+        before = learner.begin(meta_params, task.user)
+        after = learner.adapt(meta_params, before, one)
+        return [learner.predict(meta_params, state, items).variance for state in (before, after)]
+
+    variances = run()
     assert (variances[1] < variances[0]).all()  # the bias is shared by all items
     assert variances[1][0] / variances[0][0] < variances[1][1] / variances[0][1]
     assert (variances[1] > jnp.exp(2 * meta_params["log_noise"])).all()
