@@ -8,7 +8,6 @@ References:
 """
 
 from collections.abc import Sequence
-from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +20,10 @@ def shared_kernel(
     other: Int[Array, "columns width"],
     widths: Sequence[int],
 ) -> Float[Array, "rows columns"]:
-    """Return the kernel of items with other items; one sum, for the counts of each group apart take five times as long.
+    """Return the kernel of items with other items.
+
+    A reduction for each group, which XLA fuses with the comparison. Written out as one sum of comparisons it takes as
+    long (and its gradient twice as long at widths 1, 4, 6 and 16), as a loop over tokens two to three times as long.
 
     Args:
         variances: of the groups.
@@ -31,10 +33,9 @@ def shared_kernel(
     """
     one, total, start = jnp.where(one > 0, one, -1), jnp.zeros((), variances.dtype), 0
     for variance, width in zip(variances, widths, strict=True):
-        pairs = product(range(start, start + width), repeat=2)
-        each = ((one[:, here, None] == other[None, :, there]).astype(jnp.int32) for here, there in pairs)
-        count = sum(each, start=jnp.zeros((), jnp.int32))
-        total = total + variance * count.astype(variances.dtype)
+        mine, its = one[:, start : start + width], other[:, start : start + width]
+        same = mine[:, None, :, None] == its[None, :, None, :]
+        total = total + variance * jnp.sum(same, axis=(2, 3), dtype=jnp.int32).astype(variances.dtype)
         start += width
     return total
 
