@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-BLOCK = 16
-"""Rows that are solved for one by one."""
+BLOCK = 32
+"""Rows that are solved for one by one; 16 run as fast and take a third longer to compile."""
 
 
 @jax.custom_jvp
