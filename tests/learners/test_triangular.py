@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metajax.learners.triangular import cholesky, solve_factored, solve_lower
+from metajax.learners.triangular import BLOCK, cholesky, solve_factored, solve_lower
 
 
 def definite(key, size=7):
@@ -32,6 +32,16 @@ def test_systems_are_solved(matrices, transposed):
     np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-10, atol=1e-12)
     both = jax.vmap(solve_factored)(lower, right)
     np.testing.assert_allclose(both, np.linalg.solve(matrices, right), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_several_blocks_the_last_not_whole_are_as_one(transposed):
+    size = 2 * BLOCK + 5
+    matrix, right = definite(jax.random.key(2), size), jax.random.normal(jax.random.key(1), (size, 3))
+    lower = jax.jit(cholesky)(matrix)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=1e-9, atol=1e-11)
+    found = jax.jit(lambda one, b: solve_lower(one, b, transposed=transposed))(lower, right)
+    np.testing.assert_allclose((lower.T if transposed else lower) @ found, right, rtol=1e-9, atol=1e-9)
 
 
 def test_derivatives_are_the_librarys_forward_and_back(matrices):
