@@ -161,7 +161,8 @@ def compare_verb(arguments: Sequence[str]) -> None:
 
         values = [read_per_user(run / "per_user.parquet") for run in runs]
         report = read_report(runs[0] / "report.json")
-        summary = board(values, references=report.summary.reference_baseline)
+        found = report.summary
+        summary = board(values, references=found.reference_baseline, rank_references=found.rank_reference)
         tables = render_table(summary)
         if pairs or len(runs) == 2:
             tables += render_comparison(compare_runs(values), values[0].protocol)

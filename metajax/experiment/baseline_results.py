@@ -35,11 +35,13 @@ class BaselineResults:
     Attributes:
         frame: a results frame.
         references: of every scenario, the baseline that learners are tested against.
+        rank_references: the same where the whole catalogue is ranked.
         tuned: name -> scenario -> the name of the candidate that was chosen.
     """
 
     frame: pl.DataFrame
     references: Mapping[str, str]
+    rank_references: Mapping[str, str]
     tuned: Mapping[str, Mapping[str, str]]
 
 
@@ -63,10 +65,10 @@ def baseline_results(
     path = cache_folder() / "baselines" / f"{_key(selection)}.parquet"
     try:
         kept = read_per_user(path)
-        return BaselineResults(kept.frame, kept.protocol["references"], kept.protocol["tuned"])
+        return BaselineResults(kept.frame, *(kept.protocol[name] for name in ("references", "ranked", "tuned")))
     except (StorageError, KeyError):
         found = _measure(selection, training, scenarios, setting, progress)
-        about = {"references": found.references, "tuned": found.tuned}
+        about = {"references": found.references, "ranked": found.rank_references, "tuned": found.tuned}
         write_per_user(path, PerUser("baselines", selection.interactions.name, about, found.frame))
         return found
 
@@ -81,11 +83,22 @@ def _measure(
     config = selection.experiment.evaluation
     fixed = default_baselines() if config.baselines else default_baselines()[:2]
     families = tuned_baselines() if config.baselines and config.tuned else {}
-    chosen = select(selection.split, fixed, families, shots=config.validation_shots, progress=progress)
+    if training.is_implicit:  # there is nothing to predict but who takes what up
+        fixed = tuple(one for one in fixed if one.ranks_only)
+        families = {name: found for name, found in families.items() if found[0].ranks_only}
+    chosen = select(
+        selection.split,
+        fixed,
+        families,
+        shots=config.validation_shots,
+        relevant=config.threshold if config.catalogue_cutoffs else None,
+        progress=progress,
+    )
     methods = baseline_methods(training, fixed, chosen.tuned, chosen.noise, progress=progress)
     frame = results_frame(scenarios, methods, setting, progress=progress)
     names = {name: {scenario: one.name for scenario, one in of.items()} for name, of in chosen.tuned.items()}
-    return BaselineResults(frame, chosen.references, names)
+    ranked = chosen.rank_references if config.catalogue_cutoffs else chosen.references
+    return BaselineResults(frame, chosen.references, ranked, names)
 
 
 def _key(selection: Assembly) -> str:

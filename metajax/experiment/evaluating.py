@@ -75,7 +75,13 @@ def evaluate_run(
     protocol = _protocol(assembly)
     progress("bootstrap intervals and paired tests")
     groups = user_groups(assembly.interactions)
-    summary = summarise(frame, protocol=protocol, reference_baseline=baselines.references, groups=groups)
+    summary = summarise(
+        frame,
+        protocol=protocol,
+        reference_baseline=baselines.references,
+        rank_reference=baselines.rank_references,
+        groups=groups,
+    )
     metadata = _metadata(assembly, folder, seeds, command) | {"tuned_baselines": baselines.tuned}
     write_report(folder, summary, metadata)
     write_per_user(folder / PER_USER, PerUser(experiment.name, assembly.interactions.name, protocol, frame))
@@ -157,7 +163,7 @@ def _protocol(assembly: Assembly) -> dict[str, Any]:
         "sentence": sentence(split.name, scenario),
         "draws": scenario.draws,
         "regime": "query",
-        "relevance_threshold": config.relevant,
+        "relevance_threshold": config.threshold,
         "gain": "exponential",
         "unit": "stars" if assembly.interactions.name.startswith("ml-") else "rating points",
         "selection": "models, tuned baselines and the reference baseline are selected on held-out training users"

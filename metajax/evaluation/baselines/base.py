@@ -36,6 +36,11 @@ class Training:
     content: sp.csr_matrix
 
     @property
+    def is_implicit(self) -> bool:
+        """Whether all targets are alike: it is known who took what up, and nothing of how it was liked."""
+        return bool(np.all(self.target == self.target[0]))
+
+    @property
     def mean(self) -> float:
         """Mean target."""
         return float(self.target.mean())
