@@ -29,12 +29,12 @@ def tuned_baselines() -> Mapping[str, Sequence[Baseline]]:
                 name=f"iALS, {factors} factors, weight {weight:g}, penalty {penalty:g}",
             )
             for factors, weight, penalty in (
+                (16, 1.0, 10.0),
                 (32, 1.0, 10.0),
                 (64, 1.0, 10.0),
                 (64, 1.0, 30.0),
-                (64, 10.0, 30.0),
+                (64, 1.0, 100.0),
                 (64, 10.0, 100.0),
-                (128, 1.0, 10.0),
             )
         ],
         "item-kNN, tuned": [
