@@ -33,7 +33,7 @@ def implicit_als(
 
     def fit(training: Training) -> Predict:
         seen = _seen(training)
-        by_item = seen.T.tocsr()
+        by_item = sp.csr_matrix(seen.T)
         item = np.random.default_rng(seed).normal(0, 0.1, (training.num_items, factors)).astype(np.float32)
         item[training.counts("items") == 0] = 0
         for _ in range(sweeps):
@@ -66,13 +66,13 @@ def cosine_knn(*, shrinkage: float = 20.0, power: float = 0.5, name: str = "item
 
     def fit(training: Training) -> Predict:
         raters = np.maximum(training.counts("items"), 1) + shrinkage  # an item without raters has no column either
-        scaled = _seen(training) @ sp.diags(raters**-power).astype(np.float32)
-        of_items = scaled.T.tocsr()
+        scaled = sp.csr_matrix(_seen(training) @ sp.diags(raters**-power).astype(np.float32))
+        of_items = sp.csr_matrix(scaled.T)
 
         def predict(tasks: TaskSet) -> np.ndarray:
             rated = _supports(tasks, training.num_items)
-            own = rated.multiply((of_items.multiply(of_items)).sum(axis=1).T)  # an item is not similar to itself
-            return _at_query(((rated @ of_items) @ scaled - own).toarray(), tasks)
+            own = np.asarray(of_items.multiply(of_items).sum(axis=1)).T  # an item is not similar to itself
+            return _at_query((rated @ of_items @ scaled - rated.multiply(own)).toarray(), tasks)
 
         return in_batches(predict)
 
@@ -98,10 +98,10 @@ def _solve(seen: sp.csr_matrix, other: np.ndarray, weight: float, penalty: float
     """Solve every row's weighted ridge regression on the other side's factors."""
     width = other.shape[1]
     everywhere = other.T @ other + penalty * np.eye(width, dtype=other.dtype)
-    solved = np.zeros((seen.shape[0], width), other.dtype)
-    for first in range(0, seen.shape[0], 1024):
-        rows = np.arange(first, min(first + 1024, seen.shape[0]))
-        rows = rows[np.diff(seen.indptr)[rows] > 0]
+    have = np.diff(seen.indptr)
+    solved = np.zeros((len(have), width), other.dtype)
+    for first in range(0, len(have), 1024):
+        rows = first + np.flatnonzero(have[first : first + 1024])
         systems = np.empty((len(rows), width, width), other.dtype)
         for place, row in enumerate(rows):
             its = other[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]]
