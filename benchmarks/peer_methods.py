@@ -12,8 +12,6 @@ import scipy.sparse as sp
 from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
 from metajax.tasks.taskset import TaskSet
 
-MODELS = ("implicit ALS", "implicit cosine", "implicit BM25", "LensKit ImplicitMF", "LensKit ItemKNN")
-
 
 def peers(*, ratings: bool) -> Mapping[str, Sequence[Baseline]]:
     """Return name -> six candidates; with `ratings`, LensKit's recommenders that predict ratings too."""
@@ -63,10 +61,7 @@ def implicit_als(factors: int, penalty: float, alpha: float) -> Baseline:
     """ALS of Hu et al., the new user by `recalculate_user`."""
 
     def fit(training: Training) -> Predict:
-        from implicit.cpu.als import AlternatingLeastSquares
-
-        model = AlternatingLeastSquares(factors=factors, regularization=penalty, alpha=alpha, random_state=0)
-        model.fit(_clicks(training), show_progress=False)
+        model = fitted_als(training, factors, penalty, alpha)
 
         def predict(tasks: TaskSet) -> np.ndarray:
             users = model.recalculate_user(np.arange(len(tasks)), _supports(tasks, training.num_items))
@@ -77,36 +72,42 @@ def implicit_als(factors: int, penalty: float, alpha: float) -> Baseline:
     return Baseline(f"implicit ALS, {factors} factors, penalty {penalty:g}, alpha {alpha:g}", fit, ranks_only=True)
 
 
+def fitted_als(training: Training, factors: int, penalty: float, alpha: float):
+    """Return implicit's own model."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    model = AlternatingLeastSquares(factors=factors, regularization=penalty, alpha=alpha, random_state=0)
+    model.fit(_clicks(training), show_progress=False)
+    return model
+
+
 def implicit_cosine(neighbours: int) -> Baseline:
     """Item-item kNN by the cosine of who took what up."""
-
-    def make():
-        from implicit.nearest_neighbours import CosineRecommender
-
-        return CosineRecommender(K=neighbours)
-
-    return _neighbours(f"implicit cosine, {neighbours} neighbours", make)
+    return _neighbours(
+        f"implicit cosine, {neighbours} neighbours", lambda training: fitted_knn(training, neighbours, None)
+    )
 
 
 def implicit_bm25(neighbours: int, b: float) -> Baseline:
     """Item-item kNN with BM25 weights."""
+    name = f"implicit BM25, {neighbours} neighbours, B {b:g}"
+    return _neighbours(name, lambda training: fitted_knn(training, neighbours, b))
 
-    def make():
-        from implicit.nearest_neighbours import BM25Recommender
 
-        return BM25Recommender(K=neighbours, B=b)
+def fitted_knn(training: Training, neighbours: int, b: float | None):
+    """Return implicit's own model: BM25, or without `b` the cosine."""
+    from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
-    return _neighbours(f"implicit BM25, {neighbours} neighbours, B {b:g}", make)
+    model = CosineRecommender(K=neighbours) if b is None else BM25Recommender(K=neighbours, B=b)
+    model.fit(_clicks(training).tocoo(), show_progress=False)
+    return model
 
 
 def _neighbours(name: str, make: Callable) -> Baseline:
     def fit(training: Training) -> Predict:
-        model = make()
-        model.fit(_clicks(training), show_progress=False)
         # what model.recommend sums for the users of its argument, of all items instead of the first N
-        return in_batches(
-            lambda tasks: _at_query((_supports(tasks, training.num_items) @ model.similarity).toarray(), tasks)
-        )
+        similarity = make(training).similarity
+        return in_batches(lambda tasks: _at_query((_supports(tasks, training.num_items) @ similarity).toarray(), tasks))
 
     return Baseline(name, fit, ranks_only=True)
 
