@@ -4,7 +4,9 @@ They are fitted by their own code and fold a new user in by their own code: `rec
 similarity matrix, a query with a history. Only what they return is laid out here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import scipy.sparse as sp
@@ -76,8 +78,9 @@ def fitted_als(training: Training, factors: int, penalty: float, alpha: float):
     """Return implicit's own model."""
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(factors=factors, regularization=penalty, alpha=alpha, random_state=0)
-    model.fit(_clicks(training), show_progress=False)
+    with _quietly():
+        model = AlternatingLeastSquares(factors=factors, regularization=penalty, alpha=alpha, random_state=0)
+        model.fit(_clicks(training), show_progress=False)
     return model
 
 
@@ -99,7 +102,8 @@ def fitted_knn(training: Training, neighbours: int, b: float | None):
     from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
 
     model = CosineRecommender(K=neighbours) if b is None else BM25Recommender(K=neighbours, B=b)
-    model.fit(_clicks(training).tocoo(), show_progress=False)
+    with _quietly():
+        model.fit(_clicks(training), show_progress=False)
     return model
 
 
@@ -151,11 +155,12 @@ def _lenskit(name: str, make: Callable, ranks_only: bool) -> Baseline:
     def fit(training: Training) -> Predict:
         import pandas as pd
         from lenskit.data import ItemList, RecQuery, from_interactions_df
+        from lenskit.training import TrainingOptions
 
         rows = {"user_id": training.users, "item_id": training.items}
         rows |= {} if ranks_only else {"rating": training.target}
         scorer = make()
-        scorer.train(from_interactions_df(pd.DataFrame(rows)))
+        scorer.train(from_interactions_df(pd.DataFrame(rows)), TrainingOptions(rng=0))
         fallback = np.full(training.num_items, -1e9 if ranks_only else training.mean)
         if not ranks_only:
             counts = training.counts("items")
@@ -176,6 +181,14 @@ def _lenskit(name: str, make: Callable, ranks_only: bool) -> Baseline:
         return predict
 
     return Baseline(name, fit, ranks_only=ranks_only)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Leave out what implicit warns of: threads of the BLAS, and a conversion of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _clicks(training: Training) -> sp.csr_matrix:
