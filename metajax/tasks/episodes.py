@@ -31,8 +31,8 @@ class EpisodeConfig:
     min_rows: int = 2
     """Users with fewer ratings than this give no training task."""
     by_rows: bool = False
-    """Draw a user whose history fills several tasks as many times as often, so that all ratings count alike: users then
-    do not."""
+    """Let ratings count alike instead of users: a user whose history fills several tasks is drawn as many times as
+    often, and buckets weigh by their rows."""
     order: Order = "random"
     """"random": support and query are a random split; "time": the support comes before the query; "domain": the support
     is of the source domain, the query of the target domain."""
@@ -62,7 +62,7 @@ class Bucket(NamedTuple):
         rows: rows per task; longer histories give a random (or, by time, a contiguous) part of this many rows.
         users: int `[n]` positions in the user table; one that is drawn more often is there as many times.
         tasks: how many tasks of a meta-batch come from here.
-        weight: this bucket's share of all training users.
+        weight: this bucket's share of all training users, or of their ratings.
     """
 
     rows: int
@@ -99,15 +99,13 @@ def make_buckets(
             "Lower `min_rows`."
         )
     index = np.minimum(np.searchsorted(config.widths, have[eligible]), len(config.widths) - 1)
-    total = len(eligible)
-    if config.by_rows:
-        total = int(np.ceil(have[eligible] / np.asarray(config.widths)[index]).sum())
+    counts = have[eligible] if config.by_rows else np.ones(len(eligible))
     buckets = []
     for position, rows in enumerate(config.widths):
         users = eligible[index == position]
         if config.by_rows:
             users = np.repeat(users, np.ceil(have[users] / rows).astype(int))
-        share = len(users) / total
+        share = float(counts[index == position].sum() / counts.sum())
         tasks = max(1, round(share * tasks_per_step))
         if len(users):
             buckets.append(Bucket(rows, jnp.asarray(users, jnp.int32), tasks, share))

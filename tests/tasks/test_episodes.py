@@ -202,7 +202,7 @@ def test_what_makes_no_sense_is_refused():
 
 
 def test_long_histories_are_drawn_as_often_as_they_fill_tasks():
-    """Thirty rows fill three tasks of twelve; the other users fill one each, whatever their bucket."""
+    """Thirty rows fill three tasks of twelve; the other users fill one each. Buckets weigh by their rows, of 46."""
     _, rows = world()
     once, often = (
         make_buckets(rows, EpisodeConfig(query_rows=3, max_support=9, min_rows=1, buckets=(4, 8), by_rows=by_rows),
@@ -210,6 +210,6 @@ def test_long_histories_are_drawn_as_often_as_they_fill_tasks():
         for by_rows in (False, True)
     )  # fmt: skip
     assert [one.users.tolist() for one in often] == [[1, 2], [3, 4], [5, 5, 5]]
-    assert [one.weight for one in often] == pytest.approx([2 / 7, 2 / 7, 3 / 7])
-    assert [one.tasks for one in often] == [20, 20, 30]
+    assert [one.weight for one in often] == pytest.approx([3 / 46, 13 / 46, 30 / 46])
+    assert [one.tasks for one in often] == [5, 20, 46]
     assert [one.weight for one in once] == pytest.approx([2 / 5, 2 / 5, 1 / 5])
