@@ -22,7 +22,7 @@ def flagship() -> Experiment:
         model=MatrixFactorization(factors=24, factor_scale=0.1),
         learner=StudentT(),
         optimizer=Adam(learning_rate=5e-3),
-        episodes=EpisodeConfig(min_support=90),
+        episodes=EpisodeConfig(min_support=90, by_rows=True),
         training=TrainingConfig(outer_steps=1500, min_epochs=10, tasks_per_step=32, validate_every=500, patience=0),
     )
 
@@ -43,7 +43,7 @@ def ranking() -> Experiment:
         data=DataConfig(features=()),
         model=MatrixFactorization(factors=100, factor_scale=0.1),
         loss=CatalogueSoftmax(),
-        learner=Autoencoder(middle=1.0),
+        learner=Autoencoder(middle=1.0, priors=1.0),
         optimizer=Adam(learning_rate=3e-3),
         episodes=EpisodeConfig(query_rows=50),
         training=TrainingConfig(outer_steps=3000, tasks_per_step=64, validate_every=500, patience=0),

@@ -29,7 +29,7 @@ class Autoencoder:
     """Ratings by which a user of few is held near the mean user, at the start; learned."""
     deviation: float = 0.3
     """Of the prior of factors, which counts for less the more ratings there are."""
-    priors: float = 1.0
+    priors: float = 0.0
     """Weight of the priors; 1 is Bayes, 0 is none."""
 
     def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
