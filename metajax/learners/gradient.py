@@ -151,7 +151,7 @@ def gradient_learner(
         task, rows = represent_task(represent, meta_params, task)
         state = begin(meta_params, task.user)
         if may_use_gram_form and pays(model.dense_head, state.fast["head"], len(task.support.mask), inner_steps):
-            return gram_form_loss(meta_params, task._replace(user=state.user), progress), {}
+            return gram_form_loss(meta_params, state.user, rows, len(task.support.mask), progress), {}
 
         def trajectory() -> PyTree:
             _, phis = descend(meta_params, state, task.support, progress)
@@ -170,12 +170,16 @@ def gradient_learner(
         )
         return objective.score(run, progress, key), {}
 
-    def gram_form_loss(meta_params: PyTree, task: Task, progress: jax.Array) -> jax.Array:
+    def gram_form_loss(
+        meta_params: PyTree, user: jax.Array, rows: Examples, num_support: int, progress: jax.Array
+    ) -> jax.Array:
         return adapted_query_loss(
             model.dense_head,
             loss,
             meta_params["model"]["head"],
-            *task,
+            user,
+            rows,
+            num_support=num_support,
             step_size=rule.step_size(meta_params["rule"]),
             steps=inner_steps,
             cut=lambda gradients: flow.cut(gradients, jnp.zeros((), jnp.int32), inner_steps, progress),

@@ -29,19 +29,40 @@ MOST_STEPS = 8
 
 
 class Layer(NamedTuple):
-    """A dense layer as inner steps left it: x W + b, and (x X^T) C where it is in the Gram form.
+    """A dense layer as inner steps left it: x W + b, and (x X^T + 1) C where it is in the Gram form.
 
     Attributes:
         kernel: `[in, out]` shared, or the task's own.
-        bias: `[out]` the task's own.
+        bias: `[out]` likewise.
         inputs: X `[rows, in]`, or None.
-        changes: C = -a D `[rows, out]`, or None.
+        changes: C = -a D `[rows, out]`, or None; the 1 above moves the bias.
     """
 
     kernel: jax.Array
     bias: jax.Array
     inputs: jax.Array | None = None
     changes: jax.Array | None = None
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """Apply the layer to `[rows, in]`."""
+        outputs = inputs @ self.kernel + self.bias[None, :]
+        return outputs if self.inputs is None else outputs + (inputs @ self.inputs.T + 1) @ self.changes
+
+
+class FirstLayer(NamedTuple):
+    """The layer on concat(user, item) for some rows: what no step changes, computed once.
+
+    Attributes:
+        outputs: `[rows, width]` of the shared kernel and bias.
+        products: `[rows, support rows]` of the layer's inputs, the bias' 1 among them, with those of the support.
+    """
+
+    outputs: jax.Array
+    products: jax.Array
+
+    def __call__(self, changes: jax.Array | None) -> jax.Array:
+        """Return `[rows, width]`, `changes` being the sum over the steps so far."""
+        return self.outputs if changes is None else self.outputs + self.products @ changes
 
 
 def pays(head: DenseHead, params: PyTree, rows: int, steps: int) -> bool:
@@ -62,9 +83,9 @@ def adapted_query_loss(
     loss: Loss,
     params: PyTree,
     user: jax.Array,
-    support: Examples,
-    query: Examples,
+    rows: Examples,
     *,
+    num_support: int,
     step_size: jax.Array | float,
     steps: int,
     cut: Callable[[PyTree], PyTree],
@@ -76,82 +97,73 @@ def adapted_query_loss(
         loss: what a row costs.
         params: of the head, where the descent begins.
         user: `[d_user]` vector.
-        support: with item vectors `[rows, d_item]`; without a real row nothing moves.
-        query: likewise.
+        rows: with item vectors `[rows, d_item]`: the support, then the query. Without a real row in the support nothing
+            moves.
+        num_support: rows of the support, padding included.
         step_size: a.
         steps: 1 or more.
         cut: inputs and derivatives of a step -> the same, constants where nothing is to come back; alike for all steps.
     """
-    first, *rest = (Layer(params[name]["kernel"], params[name]["bias"]) for name in head.layers)
-    kept = cut((user, support.items))
-    on_support, on_query = (_first_layer(first.kernel, user, rows.items, kept) for rows in (support, query))
-    changes = None
+    layers = [Layer(params[name]["kernel"], params[name]["bias"]) for name in head.layers]
+    support, query = (jax.tree.map(lambda leaf, part=part: leaf[part], rows) for part in _parts(num_support))
+    on_support, on_query = _first_layer(layers[0], user, rows.items, num_support, steps, cut)
+    rest, changes = layers[1:], None
     for _ in range(steps):
-
-        def cost(taps: Sequence[jax.Array], first=first, rest=tuple(rest), changes=changes) -> tuple:
-            scores, inputs = _forward(on_support(first.bias, changes) + taps[0], rest, taps[1:], head.offset)
-            return loss.value(scores, support.target, support.mask), inputs
-
-        dtype, rows = support.target.dtype, support.mask.shape[0]
-        taps = [jnp.zeros((rows, layer.bias.shape[0]), dtype) for layer in (first, *rest)]
-        derivatives, inputs = cut(jax.grad(cost, has_aux=True)(taps))
-        change = -jnp.asarray(step_size, dtype) * derivatives[0]
+        outputs = _forward(on_support(changes), rest)
+        by_scores = jax.grad(loss.value)(_scores(outputs, head.offset), support.target, support.mask)
+        by_outputs = _backward(outputs, rest, by_scores.reshape(num_support, -1))
+        outputs, by_outputs = cut((outputs, by_outputs))
+        change, *others = (-jnp.asarray(step_size, by.dtype) * by for by in by_outputs)
         changes = change if changes is None else changes + change
-        first = first._replace(bias=first.bias + jnp.sum(change, axis=0))
         rest = [
-            _move(layer, step_size, *pair, in_gram_form=steps == 1 and layer is not rest[-1])
-            for layer, *pair in zip(rest, inputs, derivatives[1:], strict=True)
+            _move(layer, jax.nn.relu(below), other, in_gram_form=steps == 1 and layer is not rest[-1])
+            for layer, below, other in zip(rest, outputs, others, strict=False)
         ]
-    scores, _ = _forward(on_query(first.bias, changes), rest, [0.0] * len(rest), head.offset)
-    return loss.value(scores, query.target, query.mask)
+    outputs = _forward(on_query(changes), rest)
+    return loss.value(_scores(outputs, head.offset), query.target, query.mask)
 
 
-class _FirstLayer(NamedTuple):
-    """The layer on concat(user, item) for some rows: what no step changes, computed once.
-
-    Attributes:
-        outputs: `[rows, width]` of the shared kernel, without the bias.
-        products: `[rows, support rows]` of the layer's inputs with those of the support.
-    """
-
-    outputs: jax.Array
-    products: jax.Array
-
-    def __call__(self, bias: jax.Array, changes: jax.Array | None) -> jax.Array:
-        """Return `[rows, width]` before the ReLU."""
-        outputs = self.outputs + bias[None, :]
-        return outputs if changes is None else outputs + self.products @ changes
+def _parts(num_support: int) -> tuple[slice, slice]:
+    return slice(None, num_support), slice(num_support, None)
 
 
-def _first_layer(kernel: jax.Array, user: jax.Array, items: jax.Array, support: tuple[jax.Array, ...]) -> _FirstLayer:
-    """Apply the kernel to one user and each item; `support` are the user and the items of the support, maybe cut."""
-    of_user, of_items = jnp.split(kernel, [user.shape[0]])
-    support_user, support_items = support
-    outputs = items @ of_items + (user @ of_user)[None, :]
-    return _FirstLayer(outputs, items @ support_items.T + user @ support_user)
+def _first_layer(
+    layer: Layer, user: jax.Array, items: jax.Array, num_support: int, steps: int, cut: Callable[[PyTree], PyTree]
+) -> tuple[FirstLayer, FirstLayer]:
+    """Return the layer for the support and for the query, by one product for both."""
+    of_user, of_items = jnp.split(layer.kernel, [user.shape[0]])
+    outputs = items @ of_items + (user @ of_user + layer.bias)[None, :]
+    support_user, support_items = cut((user, items[:num_support]))
+    passed_over = num_support if steps == 1 else 0  # the support of a single step is not looked at again
+    products = items[passed_over:] @ support_items.T + (user @ support_user + 1)
+    parts = zip(_parts(num_support), _parts(num_support - passed_over), strict=True)
+    on_support, on_query = (FirstLayer(outputs[of_rows], products[of_products]) for of_rows, of_products in parts)
+    return on_support, on_query
 
 
-def _forward(
-    hidden: jax.Array, layers: Sequence[Layer], taps: Sequence[jax.Array | float], offset: float
-) -> tuple[jax.Array, list[jax.Array]]:
-    """Return scores, and the inputs of every layer; derivatives by the taps are those by the layers' outputs."""
-    inputs = []
-    for layer, tap in zip(layers, taps, strict=True):
-        hidden = jax.nn.relu(hidden)
-        inputs.append(hidden)
-        outputs = hidden @ layer.kernel + layer.bias[None, :] + tap
-        if layer.inputs is not None:
-            outputs = outputs + (hidden @ layer.inputs.T) @ layer.changes
-        hidden = outputs
-    scores = offset + hidden
-    return scores[:, 0] if scores.shape[1] == 1 else scores, inputs
+def _forward(outputs: jax.Array, layers: Sequence[Layer]) -> list[jax.Array]:
+    """Return the outputs of every layer, before their ReLU; those of the first are given."""
+    all_outputs = [outputs]
+    for layer in layers:
+        all_outputs.append(layer(jax.nn.relu(all_outputs[-1])))
+    return all_outputs
 
 
-def _move(
-    layer: Layer, step_size: jax.Array | float, inputs: jax.Array, derivative: jax.Array, *, in_gram_form: bool
-) -> Layer:
-    change = -jnp.asarray(step_size, derivative.dtype) * derivative
-    bias = layer.bias + jnp.sum(change, axis=0)
+def _backward(outputs: Sequence[jax.Array], layers: Sequence[Layer], by_last: jax.Array) -> list[jax.Array]:
+    """Return the loss's derivatives by the outputs of every layer; none of `layers` is in the Gram form."""
+    derivatives = [by_last]
+    for below, layer in zip(reversed(outputs[:-1]), reversed(layers), strict=True):
+        derivatives.append(jnp.where(below > 0, derivatives[-1] @ layer.kernel.T, 0))
+    return derivatives[::-1]
+
+
+def _scores(outputs: Sequence[jax.Array], offset: float) -> jax.Array:
+    """Return `[rows]` scores, or `[rows, outputs]` of several."""
+    scores = offset + outputs[-1]
+    return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+def _move(layer: Layer, inputs: jax.Array, change: jax.Array, *, in_gram_form: bool) -> Layer:
     if in_gram_form:
-        return Layer(layer.kernel, bias, inputs, change)
-    return Layer(layer.kernel + inputs.T @ change, bias)
+        return layer._replace(inputs=inputs, changes=change)
+    return Layer(layer.kernel + inputs.T @ change, layer.bias + jnp.sum(change, axis=0))
