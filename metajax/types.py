@@ -56,6 +56,18 @@ class Score(Protocol):
     def __call__(self, params: PyTree, user_vector: PyTree, item_vectors: PyTree) -> jax.Array: ...
 
 
+class DenseHead(NamedTuple):
+    """What a head is that is nothing but dense layers: ReLU between them, the first on concat(user, item vector).
+
+    Attributes:
+        layers: names of the layers in the head's parameters, each a "kernel" `[in, out]` and a "bias" `[out]`.
+        offset: constant added to the scores.
+    """
+
+    layers: tuple[str, ...]
+    offset: float
+
+
 class Model(NamedTuple):
     """A recommender: two towers and a head, each a pure function.
 
@@ -64,12 +76,14 @@ class Model(NamedTuple):
         embed_user: (params, user) -> user vector. Reads `params["user"]` only.
         embed_item: (params, items) -> item vectors, leaves `[rows, ...]`. Reads `params["item"]` only.
         score: (params, user vector, item vectors) -> `[rows]` scores. Reads `params["head"]` only.
+        dense_head: that the head is nothing but dense layers, where it is: learners then may step through them faster.
     """
 
     init: Callable[[Key], PyTree]
     embed_user: Callable[[PyTree, PyTree], PyTree]
     embed_item: Callable[[PyTree, PyTree], PyTree]
     score: Score
+    dense_head: DenseHead | None = None
 
 
 class Learner(NamedTuple):

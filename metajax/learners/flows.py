@@ -30,6 +30,7 @@ class Flow(NamedTuple):
         solve: (solver, inner objective) -> a solver of the same values with the gradient of this flow. A solver is
             (fast parameters, all else) -> adapted fast parameters.
         is_implicit: whether the way back is through the minimiser, not through the steps.
+        is_uniform: whether the way back is autodiff's own, and goes through all steps or through none.
     """
 
     cut: Cut = lambda gradients, step, inner_steps, progress: gradients
@@ -37,6 +38,7 @@ class Flow(NamedTuple):
     keep: Callable[[Callable], Callable] = lambda step: step
     solve: Callable[[Callable, InnerLoss], Callable] = lambda solver, objective: solver
     is_implicit: bool = False
+    is_uniform: bool = False
 
 
 def full(*, remat: bool = False, forward_over_reverse: bool = False) -> Flow:
@@ -54,6 +56,7 @@ def full(*, remat: bool = False, forward_over_reverse: bool = False) -> Flow:
     return Flow(
         gradient=forward_over_reverse_gradient if forward_over_reverse else jax.grad,
         keep=partial(jax.checkpoint, prevent_cse=False) if remat else (lambda step: step),  # a scan's body has no CSE
+        is_uniform=not (remat or forward_over_reverse),
     )
 
 
@@ -65,7 +68,7 @@ def first_order() -> Flow:
     References:
         Finn et al., 2017, section 5.2. https://arxiv.org/abs/1703.03400
     """
-    return Flow(cut=lambda gradients, step, inner_steps, progress: jax.lax.stop_gradient(gradients))
+    return Flow(cut=lambda gradients, step, inner_steps, progress: jax.lax.stop_gradient(gradients), is_uniform=True)
 
 
 def truncated(steps: int) -> Flow:

@@ -12,9 +12,19 @@ import jax.numpy as jnp
 from metajax.errors import ConfigError
 from metajax.learners.episode import represent_task
 from metajax.learners.flows import Flow, full
+from metajax.learners.gram import adapted_query_loss, pays
 from metajax.learners.objectives import Objective, Run, last_step
 from metajax.learners.rules import Rule, sgd
-from metajax.learners.selection import Selection, check_selection, everything, join, path_of, split, touches
+from metajax.learners.selection import (
+    Selection,
+    check_selection,
+    everything,
+    join,
+    path_of,
+    selects_all_of,
+    split,
+    touches,
+)
 from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
@@ -68,6 +78,14 @@ def gradient_learner(
     check_selection(shapes, fast)
     check_choices(shapes, fast, rule, flow, objective, inner_steps)
     item_moves, user_moves = touches(shapes, fast, "item"), touches(shapes, fast, "user")
+    may_use_gram_form = (
+        model.dense_head is not None
+        and rule.step_size is not None
+        and flow.is_uniform
+        and objective.is_query_loss
+        and inner_steps > 0
+        and selects_all_of(shapes, fast, "head")
+    )
 
     def init(key: Key) -> PyTree:
         model_key, rule_key = jax.random.split(key)
@@ -132,6 +150,8 @@ def gradient_learner(
     def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
         task, rows = represent_task(represent, meta_params, task)
         state = begin(meta_params, task.user)
+        if may_use_gram_form and pays(model.dense_head, state.fast["head"], len(task.support.mask), inner_steps):
+            return gram_form_loss(meta_params, state.user, rows, len(task.support.mask), progress), {}
 
         def trajectory() -> PyTree:
             _, phis = descend(meta_params, state, task.support, progress)
@@ -149,6 +169,21 @@ def gradient_learner(
             pull=lambda phi: rule.pull(meta_params["rule"], state.rule, phi),
         )
         return objective.score(run, progress, key), {}
+
+    def gram_form_loss(
+        meta_params: PyTree, user: jax.Array, rows: Examples, num_support: int, progress: jax.Array
+    ) -> jax.Array:
+        return adapted_query_loss(
+            model.dense_head,
+            loss,
+            meta_params["model"]["head"],
+            user,
+            rows,
+            num_support=num_support,
+            step_size=rule.step_size(meta_params["rule"]),
+            steps=inner_steps,
+            cut=lambda gradients: flow.cut(gradients, jnp.zeros((), jnp.int32), inner_steps, progress),
+        )
 
     def labels(meta_params: PyTree) -> PyTree:
         def label(path: tuple, _: jax.Array) -> str:

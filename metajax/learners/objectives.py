@@ -42,17 +42,19 @@ class Objective(NamedTuple):
         needs_proximal: it means something with a proximal rule only.
         needs_everything: parameters outside the fast part would get no gradient.
         needs_steps: it looks at every inner step.
+        is_query_loss: it is the query's loss after the last step and nothing else.
     """
 
     score: Callable[[Run, jax.Array, Key], jax.Array]
     needs_proximal: bool = False
     needs_everything: bool = False
     needs_steps: bool = False
+    is_query_loss: bool = False
 
 
 def last_step() -> Objective:
     """Score the query after the last inner step: L_Q(phi_K)."""
-    return Objective(lambda run, progress, key: run.query_loss(run.adapt()))
+    return Objective(lambda run, progress, key: run.query_loss(run.adapt()), is_query_loss=True)
 
 
 def without_adaptation() -> Objective:

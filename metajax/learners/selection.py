@@ -55,6 +55,12 @@ def touches(params: PyTree, selection: Selection, part: str) -> bool:
     return bool(jax.tree.leaves(split({part: params[part]}, selection)[0]))
 
 
+def selects_all_of(params: PyTree, selection: Selection, part: str) -> bool:
+    """Tell whether the selection moves all that is below `part`, and nothing else."""
+    there = [path_of(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    return all(selection(path) == path.startswith(f"{part}/") for path in there)
+
+
 def check_selection(params: PyTree, selection: Selection) -> None:
     """Raise `ConfigError` if the selection matches no parameter, listing the paths there are."""
     if not jax.tree.leaves(split(params, selection)[0]):

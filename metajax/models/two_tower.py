@@ -16,7 +16,7 @@ from metajax.errors import ConfigError
 from metajax.models.adapter import model
 from metajax.models.embeddings import ColumnEmbeddings, embedded_width, side
 from metajax.models.heads import SMALL, DecisionLayers, check_sizes, squeeze_single
-from metajax.types import Model
+from metajax.types import DenseHead, Model
 
 
 class TwoTowerHead(DecisionLayers):
@@ -80,8 +80,10 @@ def two_tower(
     check_sizes(embedding_dim=embedding_dim, hidden=hidden, outputs=outputs, offset=offset)
     users, items = side(columns, "user"), side(columns, "item")
     widths = embedded_width(users, embedding_dim), embedded_width(items, embedding_dim)
-    return model(
+    layers = (*(f"layers_{number}" for number in range(len(hidden))), "output")
+    made = model(
         user=lambda rngs: ColumnEmbeddings(users, embedding_dim, scale=embedding_scale, rngs=rngs),
         item=lambda rngs: ColumnEmbeddings(items, embedding_dim, scale=embedding_scale, rngs=rngs),
         head=lambda rngs: TwoTowerHead(*widths, hidden, outputs=outputs, offset=offset, context=context, rngs=rngs),
     )
+    return made._replace(dense_head=None if context else DenseHead(layers, offset))

@@ -35,6 +35,7 @@ class Rule(NamedTuple):
         is_proximal: whether there is such a pull.
         num_steps: the inner steps that the rule's hyper-parameters are tied to, or None. A state of such a rule cannot
             be adapted further.
+        step_size: hyper -> alpha, of a rule that is nothing but phi <- phi - alpha g; None for all others.
     """
 
     init: Callable[[Key, PyTree], PyTree]
@@ -43,6 +44,7 @@ class Rule(NamedTuple):
     pull: Callable[[PyTree, PyTree, PyTree], jax.Array] = no_pull
     is_proximal: bool = False
     num_steps: int | None = None
+    step_size: Callable[[PyTree], jax.Array | float] | None = None
 
 
 def chain(*rules: Rule) -> Rule:

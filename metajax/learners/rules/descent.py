@@ -25,12 +25,14 @@ def sgd(step_size: float, *, learned: bool = False) -> Rule:
         del key, fast_params
         return {"log_step_size": jnp.log(jnp.asarray(step_size, float))} if learned else {}
 
+    def alpha(hyper: PyTree) -> jax.Array | float:
+        return jnp.exp(hyper["log_step_size"]) if learned else step_size
+
     def update(hyper: PyTree, rule_state: PyTree, updates: PyTree, fast_params: PyTree) -> tuple[PyTree, PyTree]:
         del fast_params
-        alpha = jnp.exp(hyper["log_step_size"]) if learned else step_size
-        return jax.tree.map(lambda g: -jnp.asarray(alpha, g.dtype) * g, updates), rule_state
+        return jax.tree.map(lambda g: -jnp.asarray(alpha(hyper), g.dtype) * g, updates), rule_state
 
-    return Rule(init, lambda hyper, fast_params: (), update)
+    return Rule(init, lambda hyper, fast_params: (), update, step_size=alpha)
 
 
 def per_step(step_size: float, num_steps: int) -> Rule:
