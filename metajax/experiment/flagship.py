@@ -46,7 +46,7 @@ def ranking() -> Experiment:
         learner=Autoencoder(middle=1.0, priors=1.0),
         optimizer=Adam(learning_rate=3e-3),
         episodes=EpisodeConfig(query_rows=50),
-        training=TrainingConfig(outer_steps=3000, tasks_per_step=64, validate_every=500, patience=0),
+        training=TrainingConfig(outer_steps=600, min_epochs=40, tasks_per_step=64, validate_every=200, patience=0),
     )
 
 
