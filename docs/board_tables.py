@@ -91,7 +91,7 @@ def _tested(scenario: str, reports: Reports) -> list[str]:
 
 def _difference(one: Comparison, p: float) -> str:
     said = outcome(one.difference, p, 1)
-    return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}], p {probability(p)}: {said}"
+    return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}], {probability(p)}: {said}"
 
 
 def calibration(scenario: str, name: str, report: Report, baselines: Report) -> str:
