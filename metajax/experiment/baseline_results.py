@@ -15,7 +15,7 @@ import polars as pl
 from metajax.data import Split
 from metajax.data.sources import cache_folder
 from metajax.errors import StorageError
-from metajax.evaluation.baselines import Training, default_baselines, tuned_baselines
+from metajax.evaluation.baselines import Baseline, Training, default_baselines, tuned_baselines
 from metajax.evaluation.baselines.methods import baseline_methods
 from metajax.evaluation.measure import Setting, results_frame
 from metajax.evaluation.results import PerUser, read_per_user, write_per_user
@@ -81,11 +81,10 @@ def _measure(
     progress: Callable[[str], None],
 ) -> BaselineResults:
     config = selection.experiment.evaluation
-    fixed = default_baselines() if config.baselines else default_baselines()[:2]
+    wanted = default_baselines() if config.baselines else default_baselines()[:2]
+    fixed = [one for one in wanted if makes_sense(one, training)]
     families = tuned_baselines() if config.baselines and config.tuned else {}
-    if training.is_implicit:  # there is nothing to predict but who takes what up
-        fixed = tuple(one for one in fixed if one.ranks_only)
-        families = {name: found for name, found in families.items() if found[0].ranks_only}
+    families = {name: found for name, found in families.items() if all(makes_sense(one, training) for one in found)}
     chosen = select(
         selection.split,
         fixed,
@@ -99,6 +98,11 @@ def _measure(
     names = {name: {scenario: one.name for scenario, one in of.items()} for name, of in chosen.tuned.items()}
     ranked = chosen.rank_references if config.catalogue_cutoffs else chosen.references
     return BaselineResults(frame, chosen.references, ranked, names)
+
+
+def makes_sense(baseline: Baseline, training: Training) -> bool:
+    """Say whether a baseline is measured: if it can be afforded and, where nothing is rated, ranks."""
+    return baseline.affordable(training) and (baseline.ranks_only or not training.is_implicit)
 
 
 def _key(selection: Assembly) -> str:
