@@ -1,9 +1,10 @@
 """The flagship on MovieLens latest-small, with the choices made on the training users of MovieLens-1M.
 
-Run:      metajax train experiments/latest_small/flagship.py && metajax evaluate runs/latest_small/flagship
-Override: metajax train experiments/latest_small/flagship.py --learner.members 1 --name single
+Run:      metajax train experiments/latest_small/flagship.py --learner.members 1
+          metajax evaluate runs/latest_small/flagship
+Override: metajax train experiments/latest_small/flagship.py --episodes.no-by-rows --name other
 Takes:    about ten minutes on 2 CPU cores, evaluation included.
-Reaches:  results/latest_small/flagship.json, kept by the commands above.
+Reaches:  results/latest_small/flagship.json, of one member, kept by the commands above.
 Follows:  docs/flagship.md
 """
 
