@@ -26,8 +26,12 @@ def main() -> None:
     buckets = make_buckets(workload.histories, episodes, tasks_per_step=32)
     started = time.perf_counter()
     mover = make_mover(Adam().build(1000), learner)
-    meta_params = jax.jit(learner.init)(jax.random.key(0))
-    state = TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
+    def first(key: jax.Array) -> TrainState:  # one program, as in training
+        meta_params = learner.init(key)
+        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
+    state = jax.jit(first)(jax.random.key(0))
     draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
     steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000)
     jax.block_until_ready(steps(state, TaskSource(workload.histories, workload.catalogue, buckets), 1))
