@@ -9,10 +9,12 @@ S sums, over the columns, a learned scale times the products of token counts; a 
 walk over its quantiles. N is the correlation that S gives: what two columns say together counts too. Scales and noise
 maximise the leave-one-out predictive log-likelihood, each item weighted by the root of its number of ratings. An item
 that was fitted to gets its leave-one-out estimate: training then sees for a known item just what it will know of a new
-one, and nothing of the item's own ratings.
+one, and nothing of the item's own ratings. The leading eigenvectors of N are dense factors of an item (kernel principal
+components): what its columns say in few numbers, for learners to read.
 
 References:
     Rasmussen and Williams, 2006, "Gaussian processes for machine learning", eqs. 5.10 to 5.13.
+    Schoelkopf, Smola and Mueller, 1998, "Nonlinear component analysis as a kernel eigenvalue problem".
 """
 
 import re
@@ -28,9 +30,12 @@ from scipy import linalg, sparse
 
 from metajax.data.biases import damped_biases
 from metajax.data.columns import TOKENS, Column
+from metajax.data.content_scales import choose_scales, summed_covariance
 from metajax.data.interactions import positions_of
 
 NAME = "content_estimate"
+FACTORS = "content_factors"
+NUM_FACTORS = 32
 MOST_ITEMS = 3000
 """Items that are fitted to, those with most ratings; others are estimated like new ones."""
 SCALE_ITEMS = 1000
@@ -44,7 +49,6 @@ LEADS = 10
 """Texts of so many words or fewer, such as titles, may be told by how they begin."""
 WORD = re.compile(r"\w+")
 START_SCALE, START_SQUARE, START_NOISE = 0.01, 0.05, (0.05, 1.5)
-LOG_BOUNDS = (-12.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class ContentEstimate:
         dual: of every item that was fitted to, what its kernel with an item adds to that item's estimate.
         own: item id as text -> leave-one-out estimate, of the items that were fitted to.
         scale: what estimates are divided by when they are encoded.
+        factors: of every item that was fitted to, what its N with an item adds to that item's dense factors.
     """
 
     views: tuple[View, ...]
@@ -105,22 +110,27 @@ class ContentEstimate:
     dual: tuple[float, ...]
     own: Mapping[str, float]
     scale: float
+    factors: tuple[tuple[float, ...], ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """What a model sees, and what learners compare if anything is short enough."""
-        estimate = Column(NAME, "item", "number", 1)
-        if not (views := self._compared()):
-            return (estimate,)
-        size = 1 + sum(len(view.tokens) for view in views)
-        return estimate, Column(TOKENS, "item", TOKENS, size, widths=tuple(_width(view) for view in views))
+        columns = [Column(NAME, "item", "number", 1)]
+        if self.factors:
+            columns.append(Column(FACTORS, "item", "vector", len(self.factors[0])))
+        if views := self._compared():
+            size = 1 + sum(len(view.tokens) for view in views)
+            columns.append(Column(TOKENS, "item", TOKENS, size, widths=tuple(_width(view) for view in views)))
+        return tuple(columns)
 
     def encode(self, items: pl.DataFrame) -> dict[str, np.ndarray]:
         """Return the columns by name.
 
-        The estimate, float32 `[items]`, is the leave-one-out estimate of an item that was fitted to.
+        The estimate, float32 `[items]`, is the leave-one-out estimate of an item that was fitted to. The factors are
+        float32 `[items, width]`.
         """
-        encoded = {NAME: self._estimates(items)}
+        estimates, factors = self._of_kernel(items)
+        encoded = {NAME: estimates} | ({FACTORS: factors} if self.factors else {})
         return encoded | {TOKENS: self._tokens(items)} if self._compared() else encoded
 
     def _compared(self) -> list[View]:
@@ -142,27 +152,24 @@ class ContentEstimate:
             first += len(view.tokens)
         return np.concatenate(blocks, axis=1)
 
-    def _estimates(self, items: pl.DataFrame) -> np.ndarray:
-        own = [self.own.get(str(item)) for item in items["item"]]
-        known = np.asarray([value is not None for value in own], bool)
-        estimates = np.empty(items.height)
-        estimates[known] = [value for value in own if value is not None]
-        estimates[~known] = self._estimate(items.filter(~known))
-        return (estimates / self.scale).astype(np.float32)
-
-    def _estimate(self, items: pl.DataFrame) -> np.ndarray:
+    def _of_kernel(self, items: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return float32 `[items]` estimates and `[items, width]` factors."""
         fitted = [view.matrix(view.fitted) for view in self.views]
-        of_fitted = self._variances(fitted)
-        estimates = [np.zeros(0)]
+        of_fitted, dual = self._variances(fitted), np.asarray(self.dual)
+        maps = np.asarray(self.factors) if self.factors else np.zeros((len(dual), 0))
+        estimates, factors = np.empty(items.height), np.empty((items.height, maps.shape[1]), np.float32)
         for start in range(0, items.height, CHUNK):
-            some = items.slice(start, CHUNK)
+            some, here = items.slice(start, CHUNK), slice(start, start + CHUNK)
             matrices = [view.matrix(view.read(some)) for view in self.views]
-            sums = np.zeros((some.height, len(self.dual)))
+            sums = np.zeros((some.height, len(dual)))
             for view, new, old in zip(self.views, matrices, fitted, strict=True):
                 sums += view.scale * (new @ old.T).toarray()
-            kernel = 1 + sums + self.square * _correlation(sums, self._variances(matrices), of_fitted) ** 2
-            estimates.append(kernel @ np.asarray(self.dual))
-        return np.concatenate(estimates)
+            correlation = _correlation(sums, self._variances(matrices), of_fitted)
+            estimates[here] = (1 + sums + self.square * correlation**2) @ dual
+            factors[here] = correlation @ maps
+        for row, item in enumerate(items["item"]):
+            estimates[row] = self.own.get(str(item), estimates[row])
+        return (estimates / self.scale).astype(np.float32), factors
 
     def _variances(self, matrices: Sequence[sparse.csr_matrix]) -> np.ndarray:
         """Return `[items]` S(i, i)."""
@@ -179,7 +186,10 @@ class ContentEstimate:
         dual = tuple(float(one) for one in document["dual"])
         views = tuple(_read_view(one, num_fitted=len(dual)) for one in document["views"])
         own = {str(item): float(value) for item, value in document["own"].items()}
-        return cls(views, float(document["square"]), dual, own, float(document["scale"]))
+        factors = tuple(tuple(float(one) for one in row) for row in document.get("factors", ()))
+        if factors and (len(factors) != len(dual) or len({len(row) for row in factors}) > 1):
+            raise ValueError("the factors of an estimate and its items differ in number")
+        return cls(views, float(document["square"]), dual, own, float(document["scale"]), factors)
 
 
 def _width(view: View) -> int:
@@ -204,13 +214,16 @@ def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View:
     return view
 
 
-def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = MOST_ITEMS) -> ContentEstimate | None:
+def fit_content(
+    items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = MOST_ITEMS, together: bool = True
+) -> ContentEstimate | None:
     """Fit the estimate.
 
     Args:
         items: the item table; every column but "item" is read that holds texts, lists of texts, or numbers.
         train: training ratings: user, item, target.
         most_items: how many are fitted to; time grows with its cube (3,000 items: ten seconds on two cores).
+        together: whether b of the kernel is chosen too; else it is 0.
 
     Returns:
         None where no column tells two items alike, or fewer than ten items are rated.
@@ -230,25 +243,27 @@ def fit_content(items: pl.DataFrame, train: pl.DataFrame, *, most_items: int = M
     kernels = [kernel / size for kernel, size in zip(kernels, sizes, strict=True)]
     residual, counts = mean_residuals(train, rated["item"])
     first = slice(SCALE_ITEMS)
-    choose = partial(_choose_scales, residual=residual[first], counts=counts[first])
+    choose = partial(choose_scales, residual=residual[first], counts=counts[first])
     scales, noise = choose(
         [kernel[first, first] for kernel in kernels], start=(*[START_SCALE] * len(views), *START_NOISE)
     )
     sums = np.einsum("k,kij->ij", scales, kernels)
-    squares = _correlation(sums, np.diag(sums), np.diag(sums)) ** 2
+    correlations = _correlation(sums, np.diag(sums), np.diag(sums))
     # the proportions of the columns stay, so that the correlations are given
-    parts, noise = choose([sums[first, first], squares[first, first]], start=(1.0, START_SQUARE, *noise))
-    inverse = linalg.inv(_covariance(parts, [sums, squares]) + np.diag(noise[0] + noise[1] / counts))
+    kinds, start = ([sums, correlations**2], (1.0, START_SQUARE)) if together else ([sums], (1.0,))
+    parts, noise = choose([kernel[first, first] for kernel in kinds], start=(*start, *noise))
+    inverse = linalg.inv(summed_covariance(parts, kinds) + np.diag(noise[0] + noise[1] / counts))
     dual = inverse @ residual
     own = residual - dual / np.diag(inverse)
     scaled = zip(views, parts[0] * scales / sizes, strict=True)
     spread = float(own.std())
     return ContentEstimate(
         views=tuple(replace(view, scale=float(scale)) for view, scale in scaled),
-        square=float(parts[1]),
+        square=float(parts[1]) if together else 0.0,
         dual=tuple(dual.tolist()),
         own=dict(zip(map(str, rated["item"]), own.tolist(), strict=True)),
         scale=spread if spread > 1e-9 else 1.0,
+        factors=tuple(map(tuple, _components(correlations).tolist())),
     )
 
 
@@ -265,63 +280,17 @@ def mean_residuals(train: pl.DataFrame, items: pl.Series) -> tuple[np.ndarray, n
     return means[wanted], counts[wanted]
 
 
-def leave_one_out(
-    logs: np.ndarray, kernels: Sequence[np.ndarray], residual: np.ndarray, counts: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Return the weighted negative leave-one-out log-likelihood (without constants) and its gradient.
-
-    Args:
-        logs: `[kernels + 2]` of the scales and of the noise a, b of an item's mean, a + b / counts.
-        kernels: each `[items, items]`.
-        residual: `[items]` what is predicted.
-        counts: `[items]` of ratings; an item weighs their root.
-    """
-    scales = np.exp(logs)
-    covariance = _covariance(scales[:-2], kernels)
-    covariance[np.diag_indices(len(residual))] += scales[-2] + scales[-1] / counts
-    lower = linalg.cholesky(covariance, lower=True)
-    (invert,) = linalg.get_lapack_funcs(("potri",), (lower,))
-    inverse = invert(lower, lower=1)[0]
-    inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    dual, diagonal = inverse @ residual, np.diag(inverse)
-    weight = np.sqrt(counts) * len(counts) / np.sqrt(counts).sum()
-    value = 0.5 * np.sum(weight * (dual**2 / diagonal - np.log(diagonal)))
-    # d inverse = -inverse (d covariance) inverse: one product of matrices serves all scales
-    by_diagonal = 0.5 * weight * (dual**2 / diagonal**2 + 1 / diagonal)
-    slope = (inverse * by_diagonal) @ inverse - np.outer(inverse @ (weight * dual / diagonal), dual)
-    by_scale = [np.vdot(slope, kernel) for kernel in kernels]
-    return value, np.array([*by_scale, np.trace(slope), np.sum(np.diag(slope) / counts)]) * scales
-
-
-def _covariance(scales: np.ndarray, kernels: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the sum of the scaled kernels, and 1 for what all items have in common."""
-    covariance = np.ones_like(kernels[0])
-    for scale, kernel in zip(scales, kernels, strict=True):
-        covariance += scale * kernel
-    return covariance
-
-
-def _choose_scales(
-    kernels: Sequence[np.ndarray], *, residual: np.ndarray, counts: np.ndarray, start: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scales of the kernels, and the noise a, b; `start` holds both."""
-    from scipy import optimize  # 13 MB that a service does not need
-
-    found = optimize.minimize(
-        leave_one_out,
-        np.log(start),
-        args=(kernels, residual, counts),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[LOG_BOUNDS] * len(start),
-        options={"maxiter": 20, "maxfun": 24},
-    )
-    return np.exp(found.x[:-2]), np.exp(found.x[-2:])
-
-
 def _correlation(sums: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return S(i, j) / sqrt(S(i, i) S(j, j)); 0 for an item of which nothing is known."""
     return sums / np.sqrt(np.maximum(np.outer(own, other), 1e-24))
+
+
+def _components(correlations: np.ndarray) -> np.ndarray:
+    """Return `[items, width]` the map from an item's correlations to its leading kernel principal components."""
+    last = len(correlations) - 1
+    values, vectors = linalg.eigh(correlations, subset_by_index=(max(last - NUM_FACTORS + 1, 0), last))
+    kept = values > 1e-6 * values[-1]
+    return (vectors[:, kept] / np.sqrt(values[kept]))[:, ::-1]
 
 
 def _squares(matrix: sparse.csr_matrix) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A Bayesian linear regression per user on the item vectors, whose noise level is the user's own.
 
-rating = score(user, item) + w^T [1, item vector] + (sum of t over the item's tokens) + noise,
+rating = score(user, item) + w^T [1, item vector, item is unseen] + (sum of t over the item's tokens) + noise,
 w ~ N(mu, s^2 P),   t ~ N(0, s^2 a),   noise ~ N(0, s^2 n(user, item)),
 s^2 ~ inverse gamma(nu / 2, (nu - 2) s_0^2 / 2),   mu = (sum of g over the rated items) / sqrt(count + kappa)
 
@@ -14,10 +14,11 @@ solves a system of that many rows (see `token_kernel`).
 
 g: which items a user has rated says something too, before it is known how (SVD++).
 
-n: the exponential of a linear model of the features; an item that training has not seen has a factor more.
+n: the exponential of a linear model of the features; an item that training has not seen has a factor more. Such items
+also have a level of their own for every user: their estimates are wrong together, and not everybody likes what is new.
 
-P is diagonal and, but for the user's own bias, given: item vectors are learned, and their length does the same. With
-`tables` they are beliefs (see `uncertain_tables`), trained by sampling.
+P is diagonal and, but for the user's own bias and that level, given: item vectors are learned, and their length does
+the same. With `tables` they are beliefs (see `uncertain_tables`), trained by sampling.
 
 The outer loss is the chain of one-step-ahead predictions over all rows of a task, support and query in their random
 order: every size of support is trained for at once, and without g the chain sums to the marginal likelihood. In a share
@@ -72,7 +73,7 @@ class RatedItem(NamedTuple):
     """What is kept of a rated item.
 
     Attributes:
-        features: `[rows, 1 + d]` a constant and the item vector.
+        features: `[rows, 1 + d + 1]` a constant, the item vector, whether the item is unseen.
         tokens: int `[rows, widths]`.
         deviation: `[rows]` of its noise, over s.
     """
@@ -114,6 +115,7 @@ def student_t(
     training_rows: int = 0,
     prior_variance: float = 0.15,
     bias_variance: float = 0.25,
+    unseen_variance: float = 0.1,
     token_variance: float = 0.05,
     rated_deviation: float = 0.09,
     noise: float = 0.9,
@@ -136,6 +138,7 @@ def student_t(
         training_rows: number of ratings that the priors of all parameters are weighed against; 0 for no priors.
         prior_variance: of a weight of the item vector, in units of the noise variance; positive.
         bias_variance: of the constant, the user's own bias, at the start; positive.
+        unseen_variance: of a user's own level of unseen items, at the start; 0 for no such level.
         token_variance: a of every group at the start, in units of the noise variance; positive.
         rated_deviation: of the prior of g; positive.
         noise: s_0 at the start, in units of the target; positive.
@@ -156,6 +159,8 @@ def student_t(
             "A Student-t regression wants freedom above 2, unseen in [0, 1), training_rows of 0 or more and "
             f"max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {max_support=}."
         )
+    if unseen_variance < 0:
+        raise ConfigError(f"unseen_variance of a Student-t regression must be 0 or more, got {unseen_variance}.")
 
     def init(key: Key) -> PyTree:
         keys = jax.random.split(key, 4)
@@ -167,6 +172,8 @@ def student_t(
             "log_freedom": jnp.log(jnp.asarray(freedom - 2, float)),
             "log_unseen_noise": jnp.zeros((), float),
         }
+        if unseen_variance:
+            meta_params["log_unseen_variance"] = jnp.log(jnp.asarray(unseen_variance, float))
         if token_widths:
             meta_params["log_token_variances"] = jnp.full(len(token_widths), jnp.log(token_variance), float)
         if tables is not None:
@@ -187,12 +194,17 @@ def student_t(
 
     def prior_variances(meta_params: PyTree) -> jax.Array:
         own = jnp.exp(meta_params["log_bias_variance"])
-        return jnp.full(1 + item_width, prior_variance, own.dtype).at[0].set(own)
+        of_unseen = jnp.exp(meta_params["log_unseen_variance"]) if unseen_variance else jnp.zeros_like(own)
+        return jnp.full(2 + item_width, prior_variance, own.dtype).at[0].set(own).at[-1].set(of_unseen)
+
+    def features_of(items: ItemView) -> jax.Array:
+        return jnp.concatenate([linear_features(items.vectors), items.unseen[:, None]], axis=1)
 
     def begin(meta_params: PyTree, user: PyTree) -> StudentState:
         dtype = meta_params["log_noise"].dtype
         nothing = jnp.zeros(1 + item_width, dtype)
-        kept = RatedItem(nothing, jnp.zeros(sum(token_widths), jnp.int32), nothing[0])
+        features = jnp.zeros(2 + item_width, dtype)
+        kept = RatedItem(features, jnp.zeros(sum(token_widths), jnp.int32), nothing[0])
         return StudentState(
             user=model.embed_user(meta_params["model"]["user"], user),
             noise_user=noise_model.embed_user(meta_params["noise_model"]["user"], user),
@@ -219,9 +231,7 @@ def student_t(
         )
 
     def keep(meta_params: PyTree, state: StudentState, rows: Examples) -> Examples:
-        items = RatedItem(
-            linear_features(rows.items.vectors), rows.items.tokens, deviation(meta_params, state, rows.items)
-        )
+        items = RatedItem(features_of(rows.items), rows.items.tokens, deviation(meta_params, state, rows.items))
         return Examples(items, rows.target - prior_mean(meta_params, state, rows.items), rows.mask)
 
     def adapt(meta_params: PyTree, state: StudentState, support: Examples) -> StudentState:
@@ -232,7 +242,8 @@ def student_t(
         )
 
     def mean_weights(meta_params: PyTree, says: jax.Array, count: jax.Array) -> jax.Array:
-        """Return mu of the sum of g over so many ratings."""
+        """Return mu of the sum of g over so many ratings; 0 for the level of unseen items."""
+        says = jnp.pad(says, [(0, 0)] * (says.ndim - 1) + [(0, 1)])
         if rated is None:
             return jnp.zeros_like(says)
         return says * jax.lax.rsqrt(count + jnp.exp(meta_params["rated"]["log_kappa"]))
@@ -245,7 +256,7 @@ def student_t(
         lower = cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
         whitened = solve_lower(lower, ((target - kept.features @ mu) * scale)[:, None])
         dual = solve_lower(lower, whitened, transposed=True)[:, 0] * scale
-        features = linear_features(representations.vectors)
+        features = features_of(representations)
         weights = mu + prior_variances(meta_params) * (kept.features.T @ dual)
         mean = prior_mean(meta_params, state, representations) + features @ weights
         if token_widths:  # the kernel times the dual, without the kernel

@@ -37,14 +37,15 @@ def draw_vectors(key: Key, model: Model, beliefs: PyTree, items: PyTree, vectors
 
     Args:
         key: one a task, in which an item is looked up once.
-        model: its item tower sums rows of tables: with variances for entries its vectors are variances (of a bag, which
-            averages rows, the average variance: more than that of the average).
+        model: its item tower sums rows of tables and linear maps: with variances for entries, and numbers squared, its
+            vectors are variances (of a bag, which averages rows, the average variance: more than that of the average).
         beliefs: of `start_beliefs`.
         items: encoded items, leaves `[rows, ...]`.
         vectors: `[rows, d]` the means.
     """
     variances = jax.tree.map(lambda leaf: jnp.exp(2 * leaf), beliefs["log_deviations"])
-    deviations = jnp.sqrt(model.embed_item(variances, items) + 1e-12)
+    squared = jax.tree.map(lambda leaf: leaf**2 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, items)
+    deviations = jnp.sqrt(model.embed_item(variances, squared) + 1e-12)
     return vectors + deviations * jax.random.normal(key, vectors.shape, vectors.dtype)
 
 

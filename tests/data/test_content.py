@@ -9,7 +9,8 @@ import pytest
 from scipy import optimize
 
 from metajax.data import content
-from metajax.data.content import ContentEstimate, fit_content, leave_one_out, mean_residuals
+from metajax.data.content import ContentEstimate, fit_content, mean_residuals
+from metajax.data.content_scales import leave_one_out
 
 
 def world(num_items=60, num_users=40, *, seed=0):
@@ -72,6 +73,34 @@ def test_a_new_item_s_estimate_by_hand(fitted):
     np.testing.assert_allclose(estimate.encode(items)["content_estimate"][55] * estimate.scale, found, rtol=1e-5)
 
 
+def test_factors_are_the_leading_part_of_the_correlations(fitted):
+    """As many as there are give N back; an item that was not fitted to is projected on the others."""
+    items, _, _, estimate = fitted
+    factors = estimate.encode(items)["content_factors"].astype(float)
+    shapes = {column.name: column.size for column in estimate.columns}
+    assert factors.shape == (60, shapes["content_factors"])
+    matrices = [np.sqrt(view.scale) * view.matrix(view.read(items)).toarray() for view in estimate.views]
+    together = np.hstack(matrices) @ np.hstack(matrices).T
+    length = np.sqrt(np.diag(together))
+    correlations = together / np.outer(length, length)
+    known = np.linalg.eigvalsh(correlations[:50, :50])
+    left = known[: 50 - factors.shape[1]]
+    np.testing.assert_allclose(np.sum(factors[:50] ** 2), known.sum() - left.sum(), rtol=1e-4)
+    off = correlations[50:, :50] - factors[50:] @ factors[:50].T
+    assert np.sqrt(np.mean(off**2)) < 0.05
+
+
+def test_an_estimate_that_was_saved_without_factors_has_none(fitted):
+    items, _, _, estimate = fitted
+    document = json.loads(json.dumps(asdict(estimate)))
+    del document["factors"]
+    again = ContentEstimate.from_json(document)
+    assert [column.name for column in again.columns] == ["content_estimate", "tokens"]
+    assert set(again.encode(items)) == {"content_estimate", "tokens"}
+    with pytest.raises(ValueError, match="differ in number"):
+        ContentEstimate.from_json(document | {"factors": [[1.0]]})
+
+
 def test_what_two_columns_say_together_counts():
     """An item is liked where two columns agree: neither says anything alone."""
     rng = np.random.default_rng(0)
@@ -82,12 +111,15 @@ def test_what_two_columns_say_together_counts():
     train = pl.DataFrame({"user": users, "item": rated, "target": 3 + worth[rated] + 0.3 * rng.normal(size=len(users))})
     estimate = fit_content(items, train.filter(pl.col("item") < 100))
     assert np.corrcoef(estimate.encode(items)["content_estimate"][100:], worth[100:])[0, 1] > 0.9
+    apart = fit_content(items, train.filter(pl.col("item") < 100), together=False)
+    assert apart.square == 0
+    assert np.corrcoef(apart.encode(items)["content_estimate"][100:], worth[100:])[0, 1] < 0.5
 
 
 def test_short_columns_are_tokens_that_learners_compare(fitted):
     """Two items share a token where they share a value; a column's ids are apart from all others'."""
     items, _, _, estimate = fitted
-    _, column = estimate.columns
+    *_, column = estimate.columns
     tokens = estimate.encode(items)["tokens"]
     views = [view for view in estimate.views if view.kind != "number"]
     assert [view.column + " " + view.kind for view in views] == ["title words", "title lead", "genres bag"]
@@ -108,7 +140,7 @@ def test_an_item_with_too_many_tokens_keeps_some():
     assert cast == []  # 19.5 on average
     few = many.with_columns(pl.when(pl.col("item") % 3 == 0).then(pl.col("cast")))
     estimate = fit_content(few, train)
-    widths = dict(zip([view.column for view in estimate._compared()], estimate.columns[1].widths, strict=True))
+    widths = dict(zip([view.column for view in estimate._compared()], estimate.columns[-1].widths, strict=True))
     assert widths["cast"] == 2 * content.MOST_TOKENS
     assert np.count_nonzero(estimate.encode(few)["tokens"][:, -widths["cast"] :], axis=1).max() == widths["cast"]
 

@@ -254,13 +254,16 @@ def test_the_content_estimate_is_a_column_that_survives_json():
     )
     interactions = interactions_from_frame(ratings, items=items, features=[Feature("genres", "item", "bag")])
     encoding = fit_encoding(interactions, interactions.ratings, estimate_content=True)
-    tokens = Column("tokens", "item", "tokens", 3, widths=(1,))
-    assert encoding.columns[-2:] == (Column("content_estimate", "item", "number", 1), tokens)
+    factors, tokens = (encoding.columns[-2], Column("tokens", "item", "tokens", 3, widths=(1,)))
+    assert encoding.columns[-3:] == (Column("content_estimate", "item", "number", 1), factors, tokens)
+    assert (factors.name, factors.kind) == ("content_factors", "vector")
+    assert encoding.encode_items(items)["content_factors"].shape == (11, factors.size)
     assert encoding.columns[0].rows == len(rows)
     estimates = encoding.encode_items(items)["content_estimate"]
     np.testing.assert_array_equal(encoding.encode_items(items)["tokens"][:, 0], [1, 2] * 5 + [1])
     assert estimates.dtype == np.float32
     assert estimates[10] > estimates[1::2].max()
     again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
-    np.testing.assert_array_equal(again.encode_items(items)["content_estimate"], estimates)
+    for name in ("content_estimate", "content_factors"):
+        np.testing.assert_array_equal(again.encode_items(items)[name], encoding.encode_items(items)[name])
     assert "content_estimate" not in fit_encoding(interactions, interactions.ratings).encode_items(items)

@@ -61,6 +61,7 @@ def test_1m_with_extra_information(one_million):
     interactions = read_1m(one_million)
     toy, leon, man, twin = interactions.items.to_dicts()
     assert toy["genres"] == ["Animation", "Adventure"]
+    assert toy["movielens_genres"] == ["Animation", "Children's", "Comedy"]
     assert toy["directors"] == ["John Lasseter", "Ann Roe"]
     assert toy["actors"] == ["Tom Hanks", "Tim Allen"]
     assert toy["mpaa"] == "G"

@@ -41,6 +41,14 @@ def test_item_tables_are_beliefs_where_the_model_is_matrix_factorisation(as_user
     assert not {"beliefs", "rated"} & shapes(StudentT(beliefs=False, rated=False))
 
 
+def test_the_map_of_content_factors_is_a_belief_too(as_users_run):
+    columns = (*COLUMNS, Column("content_factors", "item", "vector", 3, rows=500))
+    whole = jax.eval_shape(build(StudentT(), columns=columns).init, jax.random.key(0))
+    for part in ("weights", "factors"):
+        assert "content_factors" in whole["model"]["item"][part]["columns"]
+        assert "content_factors" in whole["beliefs"]["log_deviations"][part]["columns"]
+
+
 def test_without_ids_nothing_is_said_by_having_rated(as_users_run):
     learner = build(StudentT(), columns=(COLUMNS[0], *COLUMNS[2:]))
     assert "rated" not in jax.eval_shape(learner.init, jax.random.key(0))

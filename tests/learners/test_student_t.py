@@ -46,6 +46,13 @@ def predicted(learner, meta_params, task, *, rows=None):
     return run(meta_params, task, task.support.mask * real.astype(float))
 
 
+def with_ids(task):
+    """Give every row an id; some rows are of items that training has not seen."""
+    some = lambda examples, seed: jnp.asarray(np.random.default_rng(seed).integers(0, 2, len(examples.mask)), jnp.int32)  # noqa: E731
+    put = lambda examples, seed: examples._replace(items=examples.items | {"id": some(examples, seed)})  # noqa: E731
+    return task._replace(support=put(task.support, 3), query=put(task.query, 4))
+
+
 @pytest.fixture(scope="module")
 def task():
     return random_task(jax.random.key(1), support_rows=7, real_support=6)
@@ -63,9 +70,10 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world, to
     """Shah et al., section 3, with scipy's density of all rows at once: the chain of predictions sums to it."""
     learner, meta_params = world
     if tokens:
-        task = with_tokens(task)
-        learner = make(freedom=5.0, noise=0.7, prior_variance=0.3, bias_variance=0.5, **TOKENS)
-        meta_params = meta_params | {"log_token_variances": jnp.log(jnp.asarray([0.6, 0.2]))}
+        task = with_ids(with_tokens(task))
+        learner = make(freedom=5.0, noise=0.7, prior_variance=0.3, bias_variance=0.5, unseen=0.0, **TOKENS)
+        logs = {"token_variances": [0.6, 0.2], "unseen_variance": 0.7, "unseen_noise": 1.2}
+        meta_params = meta_params | {f"log_{name}": jnp.log(jnp.asarray(value)) for name, value in logs.items()}
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
     model, params, noise = linear_model(), meta_params["model"], meta_params["noise_model"]
     vectors = model.embed_item(params["item"], rows.items)
@@ -75,11 +83,14 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world, to
     )
     design = np.hstack([np.ones((len(vectors), 1)), vectors])
     prior = np.diag([0.5, 0.3, 0.3, 0.3])
-    signal = design @ prior @ design.T
-    if tokens:  # a column per token that is 1 where an item has it
+    signal, noises = design @ prior @ design.T, np.exp(logs)
+    if tokens:  # a column per token that is 1 where an item has it, and one that is 1 where an item is unseen
         has = np.stack([(np.asarray(rows.items["tokens"]) == token).any(axis=1) for token in range(1, 7)], axis=1)
-        signal = signal + has.astype(float) @ np.diag([0.6] * 4 + [0.2] * 2) @ has.T
-    covariance = 0.7**2 * (np.diag(np.exp(logs)) + signal)
+        unseen = np.asarray(rows.items["id"] == 0, float)
+        assert 0 < unseen.sum() < len(unseen)
+        signal = signal + has.astype(float) @ np.diag([0.6] * 4 + [0.2] * 2) @ has.T + 0.7 * np.outer(unseen, unseen)
+        noises = noises * 1.2**unseen
+    covariance = 0.7**2 * (np.diag(noises) + signal)
     real = np.flatnonzero(rows.mask)
     density = multivariate_t(
         np.asarray(mean)[real], covariance[np.ix_(real, real)] * (5.0 - 2) / 5.0, df=5.0
@@ -91,8 +102,8 @@ def test_its_loss_is_the_marginal_likelihood_of_a_multivariate_t(task, world, to
 
 def test_the_chain_is_what_is_predicted_one_row_at_a_time(task):
     """With all that a model can have, and priors apart: adapt and predict are the loss, row by row."""
-    task = with_tokens(task)
-    learner = make(freedom=4.0, rated=says_of_rated(), **TOKENS)
+    task = with_ids(with_tokens(task))
+    learner = make(freedom=4.0, rated=says_of_rated(), unseen=0.0, **TOKENS)
     meta_params = learner.init(jax.random.key(0))
     rows = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), task.support, task.query)
     represent, predict, adapt = jax.jit(learner.represent), jax.jit(learner.predict), jax.jit(learner.adapt)
@@ -148,7 +159,7 @@ def test_a_user_hard_to_predict_is_known_to_be(task, world):
 
 def test_an_unseen_item_has_noise_of_its_own():
     """Without a signal the noise is all there is."""
-    learner = make(prior_variance=1e-20, bias_variance=1e-20)
+    learner = make(prior_variance=1e-20, bias_variance=1e-20, unseen_variance=0.0)
     params = learner.init(jax.random.key(0)) | {"log_unseen_noise": jnp.log(jnp.asarray(4.0))}
     task = random_task(jax.random.key(1))
     with_ids = lambda ids: task._replace(query=task.query._replace(items=task.query.items | {"id": ids}))  # noqa: E731
@@ -199,6 +210,7 @@ def test_members_learn_as_if_they_were_alone(task):
         ({"unseen": 1.0}, "unseen"),
         ({"training_rows": -1}, "training_rows"),
         ({"token_variance": 0.0}, "token_variance"),
+        ({"unseen_variance": -0.1}, "unseen_variance"),
     ],
 )
 def test_it_refuses(choice, named):
@@ -214,7 +226,7 @@ def test_an_ensemble_wants_a_member():
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_state_with_room_for_its_ratings_only_predicts_the_same(task, members):
     learner = ensemble(make(**TOKENS), members)
-    task = with_tokens(task)
+    task = with_ids(with_tokens(task))
     meta_params = learner.init(jax.random.key(3))
 
     @jax.jit

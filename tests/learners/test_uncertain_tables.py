@@ -52,3 +52,16 @@ def test_drawn_vectors_have_the_variance_of_the_entries_they_sum(world):
     np.testing.assert_allclose(drawn.mean(axis=0), vectors, atol=0.01)
     np.testing.assert_allclose(drawn[:, 0].var(axis=0), 2 * 0.2**2, rtol=0.1)  # an id and a genre
     np.testing.assert_allclose(drawn[:, 1].var(axis=0), 0, atol=1e-9)  # nothing is looked up
+
+
+def test_a_linear_map_is_drawn_once_for_all_of_a_vector():
+    """A number x of a vector moves the item vector by x times the entry: by x^2 times its variance."""
+    columns = (Column("id", "item", "category", 3), Column("plot", "item", "vector", 2))
+    model = models.matrix_factorization(columns, factors=2, factor_scale=0.5)
+    means = jax.tree.map(lambda leaf: leaf.astype(float), model.init(jax.random.key(0))["item"])
+    beliefs = start_beliefs(means, deviation=0.2, prior=0.5)
+    items = {"id": jnp.asarray([1, 0]), "plot": jnp.asarray([[3.0, 4.0], [0.0, -2.0]])}
+    vectors = model.embed_item(means, items)
+    draw = jax.vmap(lambda key: draw_vectors(key, model, beliefs, items, vectors))
+    drawn = draw(jax.random.split(jax.random.key(2), 20_000))
+    np.testing.assert_allclose(drawn.var(axis=0), 0.2**2 * np.asarray([[26.0] * 3, [4.0] * 3]), rtol=0.1)

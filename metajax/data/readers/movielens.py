@@ -57,9 +57,9 @@ def read_1m(folder: Path, *, strict: bool = False) -> Interactions:
     """Read MovieLens-1M (`::` between fields, latin-1), and movies_extrainfos.dat (UTF-8) where it lies beside it.
 
     The release year is the title's. With the extra information, genres are its own (IMDb's, as MeLU uses them), and
-    MPAA rating, directors and actors are features too; writers, what they are credited for and the plot are kept as
-    plain columns. The two movies that it leaves out have the same titles as two that it holds, whose information they
-    get.
+    MPAA rating, directors and actors are features too; writers, what they are credited for, the plot and MovieLens' own
+    genres are kept as plain columns. The two movies that it leaves out have the same titles as two that it holds, whose
+    information they get.
     """
     ratings = _split(folder / "ratings.dat", "::", ["user", "item", "target", "timestamp"])
     ratings = ratings.cast({"target": pl.Float64, "timestamp": pl.Int64})
@@ -75,7 +75,8 @@ def read_1m(folder: Path, *, strict: bool = False) -> Interactions:
         *(Feature(name, "item", "bag") for name in ("directors", "actors")),
     )
     items = items.join(_extra_information(extra), on="item", how="left", maintain_order="left")
-    items = items.with_columns(pl.coalesce("extra_genres", "genres").alias("genres")).drop("extra_genres")
+    both = (pl.col("genres").alias("movielens_genres"), pl.coalesce("extra_genres", "genres").alias("genres"))
+    items = items.with_columns(*both).drop("extra_genres")
     return _interactions("ml-1m", ratings, items, users, user_features, item_features, strict=strict)
 
 

@@ -63,6 +63,8 @@ class StudentT:
     """Of a weight of the item vector, in units of the noise variance."""
     bias_variance: float = 0.25
     """Of the user's bias at the start; learned."""
+    unseen_variance: float = 0.1
+    """Of a user's own level of items that nobody has rated, at the start; learned. 0 for no such level."""
     noise: float = 0.9
     """Standard deviation of a rating at the start; learned."""
     freedom: float = 10.0
@@ -104,6 +106,7 @@ class StudentT:
             training_rows=round(rows / self.priors) if self.priors else 0,
             prior_variance=self.prior_variance,
             bias_variance=self.bias_variance,
+            unseen_variance=self.unseen_variance,
             rated_deviation=self.rated_deviation,
             noise=self.noise,
             freedom=self.freedom,
@@ -113,8 +116,8 @@ class StudentT:
 
 
 def _item_tables(model: Model, columns: Sequence[Column], factors: int) -> Model | None:
-    """Return matrix factorisation on the item columns that have tables, if `model` has these tables too."""
-    tabled = [column for column in columns if column.of == "item" and column.kind in ("category", "bag")]
+    """Return matrix factorisation on the item columns with tables, or maps of vectors, if `model` has these too."""
+    tabled = [column for column in columns if column.of == "item" and column.kind in ("category", "bag", "vector")]
     if not tabled or factors < 1:
         return None
     tables = models.matrix_factorization(tabled, factors=factors, factor_scale=0.0)
