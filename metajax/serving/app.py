@@ -51,6 +51,7 @@ HANDLERS = [
     routes_admin.split_models,
     routes_kserve.live,
     routes_kserve.ready,
+    routes_kserve.server_metadata,
     routes_kserve.metadata,
     routes_kserve.infer,
 ]
