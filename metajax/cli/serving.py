@@ -122,6 +122,7 @@ def _store_address(options: ServeOptions) -> str:
 
 
 def _settings(run: Path, options: ServeOptions) -> "Settings":
+    from metajax.data.sources import cache_folder
     from metajax.recommender import artifact_folder
     from metajax.serving.settings import Buckets, Settings
 
@@ -134,6 +135,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         linger=options.linger,
         log_requests=options.log_requests,
         owns_process=True,
+        traces=cache_folder() / "programs",
     )
 
 
