@@ -1,5 +1,7 @@
 """How the commands let XLA compile and dispatch."""
 
+from pathlib import Path
+
 
 def use_compilation_cache(*, min_seconds: float = 0.1) -> None:
     """Keep compiled programs in the user's cache, so that a second process starts at once.
@@ -13,6 +15,13 @@ def use_compilation_cache(*, min_seconds: float = 0.1) -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", min_seconds)
+
+
+def programs_folder() -> Path:
+    """Return the folder of traced programs in the user's cache (`metajax.training.kept`)."""
+    from metajax.data.sources import cache_folder
+
+    return cache_folder() / "programs"
 
 
 def compute_in_place() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from metajax.cli.compilation import compute_in_place, use_compilation_cache
+from metajax.cli.compilation import compute_in_place, programs_folder, use_compilation_cache
 from metajax.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -122,7 +122,6 @@ def _store_address(options: ServeOptions) -> str:
 
 
 def _settings(run: Path, options: ServeOptions) -> "Settings":
-    from metajax.data.sources import cache_folder
     from metajax.recommender import artifact_folder
     from metajax.serving.settings import Buckets, Settings
 
@@ -135,7 +134,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         linger=options.linger,
         log_requests=options.log_requests,
         owns_process=True,
-        traces=cache_folder() / "programs",
+        traces=programs_folder(),
     )
 
 

@@ -16,11 +16,11 @@ from metajax.errors import DataError, StorageError
 from metajax.ranking import BLOCK, adapt_to, is_linear
 from metajax.ranking.explainer import explanation
 from metajax.recommender import Recommender, artifact_folder
-from metajax.serving import kept
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
 from metajax.serving.programs import Lists, adapting, ranking
 from metajax.serving.settings import Buckets
+from metajax.training import kept
 from metajax.types import PyTree
 
 Leaves = list[np.ndarray]
