@@ -45,6 +45,7 @@ def test_parts_of_one_commit_are_kept_together(folder):
     assert "at commit c0ffee" in page
     assert "| 16 clients | at least 1500 requests/s | 1500 pass | 1500 pass |" in page
     assert "| reload takes | | 2 [1.5, 2.5] | 2 [1.5, 2.5] |" in page
+    assert "who slow all of this down | | 0.5 | 0.125 |" in page
     assert page.startswith("before")
     assert page.endswith("after")
     assert "old" not in page
