@@ -134,6 +134,9 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         cells = [_values(one["told"][name]) if name in one["told"] else "" for one in found.values()]
         if any(cells):
             lines.append(f"| {name} | | {' | '.join(cells)} |")
+    if all("load_before" in one for one in found.values()):
+        loads = [f"{one['load_before']:.3g}" for one in found.values()]
+        lines.append(f"| load of the machine before: of others, who slow all of this down | | {' | '.join(loads)} |")
     return "\n".join(lines)
 
 

@@ -65,6 +65,7 @@ class Version:
         self._explain = jax.jit(explanation(recommender.learner))
         self._asked = jax.jit(self._adapted_to_ask)
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
+        self._nobody = self._encoded({})
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
         self._of_states = self._structure if self.is_exact else self._structure_of_states()
@@ -116,7 +117,7 @@ class Version:
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
         rated, ratings = _latest(positions, target, EXPLAINED_ROWS)
-        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features)
+        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features) if features else self._nobody
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
         padded = [np.pad(part, (0, EXPLAINED - len(part))) for part in parts]
         of = (self._meta_params, self._representations, user, rated, ratings)
@@ -134,7 +135,7 @@ class Version:
         """
         strategy = None if self.is_exact else "popularity_entropy"
         rated, ratings = _latest(positions, target, ASKED_ROWS if self.grows else EXPLAINED_ROWS)
-        state = self._asked(self._meta_params, self._representations, self._encoded({}), rated, ratings)
+        state = self._asked(self._meta_params, self._representations, self._nobody, rated, ratings)
         positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
         return positions[:n], worth[:n]
 
@@ -151,7 +152,7 @@ class Version:
                 self._warm_up_for(users, rows, buckets.lists, traces)
         if "effects" not in self._compiled:
             rated = np.full(EXPLAINED_ROWS, -1, np.int32), np.zeros(EXPLAINED_ROWS, np.float32)
-            of = (self._encoded({}), *rated, np.zeros(EXPLAINED, np.int32))
+            of = (self._nobody, *rated, np.zeros(EXPLAINED, np.int32))
             self._compiled["effects"] = self._program(traces, self._explain, of, jax.tree.structure(0), "effects")
         if forget:
             jax.clear_caches()

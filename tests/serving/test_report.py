@@ -37,7 +37,7 @@ def test_parts_of_one_commit_are_kept_together(folder):
     with pytest.raises(SystemExit, match=r"Of one there is nothing yet about: .*kill -9"):
         kept(folder)
     note("one", SLOW, load_before=0.25, notes=notes)
-    note("two", ALL, load_before=0.125, notes=notes)
+    note("two", ALL, load_before=0.75, notes=notes)
     result, page = kept(folder)
     assert (result["commit"], list(result["models"])) == ("c0ffee", ["one", "two"])
     assert result["models"]["one"]["load_before"] == 0.5
@@ -45,6 +45,7 @@ def test_parts_of_one_commit_are_kept_together(folder):
     assert "at commit c0ffee" in page
     assert "| 16 clients | at least 1500 requests/s | 1500 pass | 1500 pass |" in page
     assert "| reload takes | | 2 [1.5, 2.5] | 2 [1.5, 2.5] |" in page
+    assert "who slow all of this down | | 0.5 | 0.75 |" in page
     assert page.startswith("before")
     assert page.endswith("after")
     assert "old" not in page
