@@ -144,7 +144,7 @@ def train_seed(
         show_progress=show_progress,
         stop_at=stop_at,
         observe=observe,
-        trace=trace_places(assembly, traces),
+        trace=trace_places(experiment, assembly.encoding.columns, assembly.offset, assembly.levels, traces),
     )
 
 

@@ -61,7 +61,8 @@ class Version:
         self._representations = recommender.representations
         self.grows = recommender.learner.compact is not None
         self._adapt = adapting(recommender.learner)
-        self._rank = ranking(recommender.learner, linear=self._is_linear())
+        self._linear = self._is_linear()
+        self._rank = ranking(recommender.learner, linear=self._linear)
         self._explain = jax.jit(explanation(recommender.learner))
         self._asked = jax.jit(self._adapted_to_ask)
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
@@ -185,8 +186,10 @@ class Version:
         self, folder: Path | None, function: Callable[..., Any], arguments: Sequence[Any], result: Any, name: str
     ) -> Callable[..., Any]:
         """Compile a function of the parameters, the catalogue and `arguments`."""
-        path = None if folder is None else kept.place(folder, self.name, name)
         arguments = (self._meta_params, self._representations, *arguments)
+        place = self.artifact.trace_places(folder)
+        shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
+        path = place and place(f"{name} {self._linear} {jax.tree.structure(arguments)} {shapes}")
         return kept.compiled(function, arguments, result=result, path=path)
 
     def _structure_of_states(self) -> Any:

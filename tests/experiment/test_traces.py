@@ -23,9 +23,12 @@ def assembly(tmp_path_factory):
     )
 
 
-def place(assembly):
-    found = trace_places(assembly, FOLDER)
-    return found and found("outer steps")
+def places(made, folder=FOLDER):
+    return trace_places(made.experiment, made.encoding.columns, made.offset, made.levels, folder)
+
+
+def place(made):
+    return places(made)("outer steps")
 
 
 def test_another_name_or_seed_finds_it_and_another_choice_does_not(assembly):
@@ -55,5 +58,5 @@ def test_nothing_is_kept_of_code_that_is_not_ours(assembly):
         pass
 
     for part in (Mine(), Ridge()):
-        assert trace_places(replace(assembly, experiment=replace(assembly.experiment, learner=part)), FOLDER) is None
-    assert trace_places(assembly, None) is None
+        assert places(replace(assembly, experiment=replace(assembly.experiment, learner=part))) is None
+    assert places(assembly, folder=None) is None
