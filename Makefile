@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 TESTS ?= tests
 OPTIONS ?=
 # Tests are mostly compilation, which a second process halves. One process: make test WORKERS=
@@ -12,7 +13,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-serve bench-sinusoid results results-quick docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-serve bench-sinusoid peers results results-quick docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -106,6 +107,10 @@ bench-serve: $(READY) ## Measure the service under load, minutes; an artifact of
 
 bench-sinusoid: $(READY) ## Reproduce the sinusoid table, a learner and seed at a time
 	$(RUN)/python experiments/sinusoid/suite.py $(OPTIONS)
+
+peers: ## Measure other libraries' recommenders on our tasks, in an environment of their own; most of an hour
+	[[ -x $(PEERS)/bin/metajax ]] || { $(PYTHON) -m venv $(PEERS) && $(PEERS)/bin/pip install --quiet --editable '.[peers]'; }
+	OPENBLAS_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.peers $(OPTIONS)
 
 results: $(READY) ## Train and evaluate all kept reports again, most of a day; some: OPTIONS="movielens_1m/ridge"
 	$(RUN)/python docs/run_board.py $(OPTIONS)

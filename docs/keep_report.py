@@ -32,7 +32,10 @@ def keep(run: Path) -> None:
 
 def _part(summary: Summary, *, baselines: bool) -> Summary:
     def wanted(one) -> bool:
-        is_reference = one.method == summary.reference_baseline[one.scenario]
+        is_reference = one.method in (
+            summary.reference_baseline[one.scenario],
+            summary.rank_reference.get(one.scenario),
+        )
         return one.kind == "baseline" if baselines else one.kind == "learner" or is_reference
 
     return replace(

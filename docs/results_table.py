@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from board_tables import calibration, catalogue, last_part, rated, transfer
 
 from metajax.evaluation.report import Report, read_report
 from metajax.evaluation.statistics import holm
@@ -59,6 +60,12 @@ def table(key: Key, reports: Reports) -> str:
     ]
     rows += [
         (method, [*_cells(source, scenario, method, metrics), ""], "baseline") for method in _methods(source, scenario)
+    ]
+    rows += [
+        (method, [*_cells(report, scenario, method, metrics), ""], f"`{name}`")
+        for name, report in reports.items()
+        if last_part(name) == "peers"
+        for method in _methods(report, scenario)
     ]
     rows += _published(key, metrics)
     rows.sort(key=lambda row: row[1][0].replace("-", "") or "9")
@@ -248,11 +255,24 @@ def main() -> None:
         "configuration of each run. What the columns mean: [protocols.md](protocols.md).\n",
     ]
     for key, group in found.items():
-        page += [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
-    page.append(sinusoids())
+        page += board(key, group)
+    page += [transfer(found), sinusoids()]
     (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
     fill(ROOT / "README.md", "results", "\n".join(table(key, found[key]) for key in ON_README if key in found))
     fill(ROOT / "docs" / "learners.md", "rows", learner_rows(found))
+
+
+def board(key: Key, group: Reports) -> list[str]:
+    """Write all tables of a data set, protocol and scenario."""
+    scenario = key[2]
+    if not rated(scenario, list(group.values())):
+        return [f"**{key[0]}, protocol `{key[1]}`, {scenario}**, who took what up", "", catalogue(scenario, group)]
+    tables = [table(key, group), curve(key, group, "mae"), curve(key, group, "ndcg@5")]
+    if scenario == "user_cold":
+        tables.append(catalogue(scenario, group))
+    source = baselines_of(group)
+    tables += [calibration(scenario, name, one, source) for name, one in group.items() if last_part(name) == "flagship"]
+    return tables
 
 
 def fill(page: Path, block: str, text: str) -> None:

@@ -36,7 +36,11 @@ METRICS = ("mae", "rmse", "ndcg@5", "nll")
 
 def kept_names() -> list[str]:
     """Return the names of all kept reports of learners."""
-    paths = [path for path in sorted(RESULTS.rglob("*.json")) if path.name not in (*NO_REPORTS, "baselines.json")]
+    paths = [
+        path
+        for path in sorted(RESULTS.rglob("*.json"))
+        if path.name not in (*NO_REPORTS, "baselines.json", "peers.json")
+    ]
     return [path.relative_to(RESULTS).with_suffix("").as_posix() for path in paths]
 
 

@@ -162,7 +162,8 @@ def compare_verb(arguments: Sequence[str]) -> None:
 
         values = [read_per_user(run / "per_user.parquet") for run in runs]
         report = read_report(runs[0] / "report.json")
-        summary = board(values, references=report.summary.reference_baseline)
+        found = report.summary
+        summary = board(values, references=found.reference_baseline, rank_references=found.rank_reference)
         tables = render_table(summary)
         if pairs or len(runs) == 2:
             tables += render_comparison(compare_runs(values), values[0].protocol)
@@ -192,17 +193,19 @@ def show_verb(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
     """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
-    from metajax.experiment import flagship, load_experiment, override
+    from metajax.experiment import default_for, flagship, load_experiment, override
     from metajax.experiment.tuned import apply_tuned, read_tuned
 
     experiment, rest = flagship(), list(arguments)
-    if rest and not rest[0].startswith("-"):
-        source = rest.pop(0)
-        if source.endswith(".py"):
-            experiment = load_experiment(source)
-        else:
-            experiment = replace(experiment, name=Path(source).stem, data=replace(experiment.data, source=source))
+    source = rest.pop(0) if rest and not rest[0].startswith("-") else None
     program = f"{program} [EXPERIMENT.py | RATINGS]"
+    if source and source.endswith(".py"):
+        experiment = load_experiment(source)
+    else:
+        if source:
+            experiment = replace(experiment, name=Path(source).stem, data=replace(experiment.data, source=source))
+        about_data, _ = override(experiment, _of_data(rest), options=RunOptions(), program=program)
+        experiment = replace(default_for(about_data.data), name=experiment.name)
     overridden, options = override(experiment, rest, options=RunOptions(), program=program)
     if options.tuned:
         tuned = apply_tuned(experiment, read_tuned(options.tuned))
@@ -210,6 +213,16 @@ def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpti
     if options.mesh:
         overridden = replace(overridden, training=replace(overridden.training, mesh=options.mesh))
     return overridden, options
+
+
+def _of_data(arguments: Sequence[str]) -> list[str]:
+    """Return the flags that say where the data are, each with its values."""
+    kept, wanted = [], False
+    for word in arguments:
+        wanted = word.startswith("--data.") if word.startswith("--") else wanted
+        if wanted:
+            kept.append(word)
+    return kept
 
 
 def _processes(options: RunOptions) -> AbstractContextManager:

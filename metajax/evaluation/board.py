@@ -10,7 +10,13 @@ from metajax.evaluation.results import PerUser
 from metajax.evaluation.summary import Summary, summarise
 
 
-def board(runs: Sequence[PerUser], *, references: Mapping[str, str], seed: int = 0) -> Summary:
+def board(
+    runs: Sequence[PerUser],
+    *,
+    references: Mapping[str, str],
+    rank_references: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Summary:
     """Summarise the learners of all runs and the baselines of the first as one table.
 
     Tests against the reference are Holm-corrected over all learners and metrics of a scenario and support size.
@@ -18,6 +24,7 @@ def board(runs: Sequence[PerUser], *, references: Mapping[str, str], seed: int =
     Args:
         runs: of one protocol and data set; learners of the same name are told apart by their run's.
         references: of every scenario, the baseline that learners are tested against.
+        rank_references: the same for the metrics of the whole catalogue; `references` by default.
         seed: of the bootstrap and of the permutation tests.
 
     Raises:
@@ -39,4 +46,5 @@ def board(runs: Sequence[PerUser], *, references: Mapping[str, str], seed: int =
     ]
     baselines = runs[0].frame.filter(pl.col("kind") == "baseline")
     frame = pl.concat([*renamed, baselines], how="diagonal_relaxed")
-    return summarise(frame, protocol=runs[0].protocol, reference_baseline=references, seed=seed)
+    protocol = runs[0].protocol
+    return summarise(frame, protocol=protocol, reference_baseline=references, rank_reference=rank_references, seed=seed)

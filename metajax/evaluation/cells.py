@@ -106,6 +106,21 @@ def interval_of(cells: Cells, *, seed: int) -> list[Interval]:
     return [Interval(float(mean), float(least), float(most), int(count)) for mean, least, most, count in columns]
 
 
+def against(
+    scenario: str, cells: Cells, methods: Sequence[str], reference: str, rank_reference: str, *, seed: int
+) -> list[Comparison]:
+    """Compare methods with a reference, and in the metrics of the whole catalogue with another, corrected together."""
+    of_catalogue = [metric.startswith("catalogue_") for _, _, metric in cells.columns]
+    found: list[Comparison] = []
+    for name, wanted in {reference: False, rank_reference: True}.items() if reference != rank_reference else ():
+        kept = [i for i, ranked in enumerate(of_catalogue) if ranked == wanted]
+        part = Cells(tuple(cells.columns[i] for i in kept), cells.values[:, kept])
+        found += differences(scenario, part, [(method, name) for method in methods], seed=seed)
+    if reference == rank_reference:
+        return differences(scenario, cells, [(method, reference) for method in methods], seed=seed)
+    return _corrected(found)
+
+
 def differences(scenario: str, cells: Cells, pairs: Sequence[tuple[str, str]], *, seed: int) -> list[Comparison]:
     """Compare methods in pairs (method, reference), for every support size and metric that both have."""
     place = {column: position for position, column in enumerate(cells.columns)}

@@ -1,6 +1,7 @@
 """What an evaluation measures."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from metajax.errors import ConfigError
 
@@ -13,11 +14,12 @@ class EvaluationConfig:
     """Support sizes of the k-shot curve; the full support is always measured too."""
     cutoffs: tuple[int, ...] = (5,)
     """Lengths of the lists that ranking metrics look at."""
-    relevant: float = 4.0
-    """Targets from here on count as relevant."""
+    relevant: float | None = None
+    """Targets from here on count as relevant; by default the first at three quarters of the scale, as four of five
+    stars, or the only one there is."""
     catalogue_cutoffs: tuple[int, ...] = (10, 20)
     """Lengths of the lists when the whole catalogue is ranked; none leaves that regime out."""
-    catalogue_shots: tuple[int, ...] = (5,)
+    catalogue_shots: tuple[int, ...] = (5, 10)
     """Support sizes at which the whole catalogue is ranked, beside the full support; of the first draw only."""
     validation_shots: tuple[int, ...] = (5,)
     """Support sizes that model selection averages over, beside the full support."""
@@ -30,3 +32,20 @@ class EvaluationConfig:
         """Check what can be checked without data."""
         if min(self.cutoffs, default=0) < 1 or min(self.shots, default=0) < 0:
             raise ConfigError(f"cutoffs must be 1 or more and shots 0 or more, got {self.cutoffs} and {self.shots}.")
+
+    @property
+    def threshold(self) -> float:
+        """Where relevance begins; of five stars, if nothing was said and no data were seen."""
+        return 4.0 if self.relevant is None else self.relevant
+
+    def resolved(self, scale: tuple[float, float], levels: Sequence[float]) -> "EvaluationConfig":
+        """Return the configuration with `relevant` said.
+
+        Args:
+            scale: (lowest, highest) target.
+            levels: distinct training targets, ascending.
+        """
+        if self.relevant is not None:
+            return self
+        wanted = scale[0] + 0.75 * (scale[1] - scale[0])
+        return replace(self, relevant=float(next((level for level in levels if level >= wanted), levels[-1])))

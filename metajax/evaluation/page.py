@@ -8,7 +8,7 @@ from typing import Any
 from metajax.evaluation import figures
 from metajax.evaluation.figures import Line, Style
 from metajax.evaluation.page_style import STYLE
-from metajax.evaluation.page_tables import against_reference, group_table, results_tables, shot_table
+from metajax.evaluation.page_tables import against_reference, group_table, references, results_tables, shot_table
 from metajax.evaluation.summary import Estimate, Summary
 from metajax.evaluation.tables import TableRow, setting, table_rows
 from metajax.evaluation.wording import (
@@ -58,7 +58,7 @@ def _header(name: str, summary: Summary, metadata: Mapping[str, Any]) -> str:
     if isinstance(data, Mapping):
         facts["data"] = ", ".join([str(data.get("name", "")), *_counts(data.get("counts"))])
     facts["training seeds"] = ", ".join(map(str, summary.seeds)) or "none: nothing was drawn"
-    facts["reference baseline"] = ", ".join(sorted(set(summary.reference_baseline.values())))
+    facts["reference baseline"] = ", ".join(sorted({references(summary, one) for one in summary.reference_baseline}))
     lines = [f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items() if value]
     for key in ("command", "commit", "created"):
         if metadata.get(key):

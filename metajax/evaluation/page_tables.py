@@ -124,7 +124,7 @@ def against_reference(summary: Summary, scenario: str, k: int | None) -> str:
         )
     if not lines:
         return ""
-    reference = escape(summary.reference_baseline[scenario])
+    reference = escape(references(summary, scenario))
     blocks = [f"<div><h4>{escape(method)}</h4><ul>{''.join(said)}</ul></div>" for method, said in cards.items()]
     head = "".join(f'<th scope="col">{name}</th>' for name in ("learner", "metric", "difference", "95 %", "p", ""))
     return (
@@ -133,6 +133,13 @@ def against_reference(summary: Summary, scenario: str, k: int | None) -> str:
         f'<details><summary>All metrics</summary><div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div></details>"
     )
+
+
+def references(summary: Summary, scenario: str) -> str:
+    """Name the baseline that learners are tested against, and the one where the whole catalogue is ranked."""
+    reference = summary.reference_baseline[scenario]
+    ranked = summary.rank_reference.get(scenario, reference)
+    return reference if ranked == reference else f"{reference}; catalogue: {ranked}"
 
 
 def _cell(estimate: Estimate | None, is_best: bool) -> str:

@@ -54,6 +54,7 @@ def report_document(summary: Summary, metadata: Mapping[str, Any]) -> dict[str, 
         "protocol": protocol,
         "seeds": list(summary.seeds),
         "reference_baseline": dict(summary.reference_baseline),
+        "rank_reference": dict(summary.rank_reference),
         "results": results,
         "comparisons": [_json(asdict(one)) | {"protocol": name} for one in summary.comparisons],
         "breakdown": [_json(asdict(one)) | {"protocol": name} for one in summary.breakdown],
@@ -82,7 +83,8 @@ def read_report(path: Path) -> Report:
         if not isinstance(document.get(key), list):
             raise StorageError(f"{path}: {key!r} must be a list, got {document.get(key)!r}.")
         rows[key] = tuple(_record(kind, entry, f"{path}: {key}[{i}]") for i, entry in enumerate(document[key]))
-    summary = Summary(document["protocol"], document["reference_baseline"], *rows.values())
+    ranked = document.get("rank_reference", {})
+    summary = Summary(document["protocol"], document["reference_baseline"], *rows.values(), rank_reference=ranked)
     for scenario in summary.scenarios:
         if not isinstance(summary.reference_baseline.get(scenario), str):
             raise StorageError(f"{path}: 'reference_baseline' names none for scenario {scenario!r}.")

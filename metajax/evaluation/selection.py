@@ -12,9 +12,10 @@ import numpy as np
 from metajax.data import Split
 from metajax.evaluation.baselines import Baseline, Training, training_of
 from metajax.evaluation.baselines.base import Predict
+from metajax.evaluation.baselines.methods import score_catalogue
 from metajax.evaluation.metrics import clip
 from metajax.evaluation.protocols import lay_out
-from metajax.evaluation.validate import validation_of
+from metajax.evaluation.validate import catalogue_validation_of, validation_of
 from metajax.tasks.taskset import TaskSet
 
 COLD_ITEMS = ("item_cold", "both_cold")
@@ -39,11 +40,13 @@ class Selection:
 
     Attributes:
         references: the baseline that learners are tested against.
+        rank_references: the same where the whole catalogue is ranked: the best of those that only rank.
         tuned: name -> scenario -> the candidate that was chosen.
         noise: name -> scenario -> the constant variance; of fixed and tuned baselines.
     """
 
     references: dict[str, str] = field(default_factory=dict)
+    rank_references: dict[str, str] = field(default_factory=dict)
     tuned: dict[str, dict[str, Baseline]] = field(default_factory=dict)
     noise: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -71,17 +74,21 @@ def select(
     families: Mapping[str, Sequence[Baseline]],
     *,
     shots: tuple[int, ...],
+    relevant: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Selection:
     """Judge all baselines on validation tasks and decide.
 
-    Baselines are fitted without the validation users and, for scenarios of cold items, without the held-out items.
+    Baselines are fitted without the validation users and, for scenarios of cold items, without the held-out items. What
+    only ranks knows nothing of cold items: it is judged once, on validation users, for all scenarios.
 
     Args:
         split: whose validation tasks are used.
         fixed: baselines with given hyper-parameters.
         families: name of a tuned baseline -> its candidates.
         shots: support sizes beside the full one that the validation value averages over.
+        relevant: targets from here on are wanted, where the whole catalogue is ranked; None judges what only ranks by
+            the user's own held-out items.
         progress: called with what is done next.
     """
     chosen = Selection()
@@ -89,16 +96,56 @@ def select(
     for kind in range(len(tasks)):
         scenarios = [name for name in split.scenarios if kind_of(name, tasks) == kind]
         rows = (split if kind else replace(split, holds_out_items=False)).meta_train()
-        training = training_of(split.interactions, rows)
-
-        def judge(baseline: Baseline, kind: int = kind, training: Training = training) -> Judged:
-            progress(f"{tasks[kind].name}: {baseline.name}")
-            predict, scale = baseline.fit(training), split.interactions.scale
-            return judge_predictions(predict, tasks[kind], shots=shots, scale=scale, ranks_only=baseline.ranks_only)
-
+        judge = _judge_on(
+            tasks[kind],
+            training_of(split.interactions, rows),
+            split.interactions.scale,
+            shots=shots,
+            relevant=relevant,
+            progress=progress,
+        )
+        if kind == 0:
+            everywhere = list(split.scenarios)
+            chosen.rank_references.update(_decide(chosen, everywhere, judge, *_ranking(fixed, families, True)))
         if scenarios:
-            _decide(chosen, scenarios, judge, fixed, families)
+            chosen.references.update(_decide(chosen, scenarios, judge, *_ranking(fixed, families, False)))
+    if not chosen.references:
+        chosen.references.update(chosen.rank_references)
     return chosen
+
+
+def _ranking(
+    fixed: Sequence[Baseline], families: Mapping[str, Sequence[Baseline]], ranks_only: bool
+) -> tuple[list[Baseline], dict[str, Sequence[Baseline]]]:
+    """Return the baselines and families that only rank, or the others."""
+    only = {name: all(one.ranks_only for one in candidates) for name, candidates in families.items()}
+    return (
+        [one for one in fixed if one.ranks_only == ranks_only],
+        {name: candidates for name, candidates in families.items() if only[name] == ranks_only},
+    )
+
+
+def _judge_on(
+    tasks: TaskSet,
+    training: Training,
+    scale: tuple[float, float],
+    *,
+    shots: tuple[int, ...],
+    relevant: float | None,
+    progress: Callable[[str], None],
+) -> Callable[[Baseline], Judged]:
+    """Return baseline -> what these tasks say of it when it is fitted to the training ratings."""
+
+    def judge(baseline: Baseline) -> Judged:
+        progress(f"{tasks.name}: {baseline.name}")
+        predict = baseline.fit(training)
+        if baseline.ranks_only and relevant is not None:
+            candidates = training.counts("items") > 0
+            value = catalogue_validation_of(tasks, shots=shots, relevant=relevant, candidates=candidates)
+            return Judged(value(lambda some: score_catalogue(predict, some, training.num_items)), float("nan"))
+        return judge_predictions(predict, tasks, shots=shots, scale=scale, ranks_only=baseline.ranks_only)
+
+    return judge
 
 
 def _decide(
@@ -107,20 +154,17 @@ def _decide(
     judge: Callable[[Baseline], Judged],
     fixed: Sequence[Baseline],
     families: Mapping[str, Sequence[Baseline]],
-) -> None:
-    """Write down what was decided for these scenarios."""
+) -> dict[str, str]:
+    """Write down what was decided for these scenarios, and return the best baseline of each, if there is one."""
     judged = {baseline.name: judge(baseline) for baseline in fixed}
-    measured = [baseline.name for baseline in fixed if not baseline.ranks_only]
     for name, candidates in families.items():
         trials = [judge(candidate) for candidate in candidates]
         best = min(range(len(trials)), key=lambda position: trials[position].value)
         judged[name] = trials[best]
         chosen.tuned.setdefault(name, {}).update(dict.fromkeys(scenarios, candidates[best]))
-        if not candidates[best].ranks_only:
-            measured.append(name)
-    chosen.references.update(dict.fromkeys(scenarios, min(measured, key=lambda name: judged[name].value)))
     for name, one in judged.items():
         chosen.noise.setdefault(name, {}).update(dict.fromkeys(scenarios, one.variance))
+    return dict.fromkeys(scenarios, min(judged, key=lambda name: judged[name].value)) if judged else {}
 
 
 def judge_predictions(

@@ -1,14 +1,14 @@
 """From per-user values to estimates with intervals, paired tests and error breakdowns. The user is the unit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from metajax.errors import ConfigError
-from metajax.evaluation.cells import Cells, Comparison, differences, interval_of, rooted, with_direction
+from metajax.evaluation.cells import Cells, Comparison, against, interval_of, rooted, with_direction
 from metajax.evaluation.groups import GroupGap, group_gaps
 from metajax.evaluation.results import check_results, metric_columns, pool_seeds
 
@@ -88,6 +88,7 @@ class Summary:
         comparisons: of each learner with the reference baseline, Holm-corrected over each scenario and support size.
         breakdown: errors by history length and by popularity.
         groups: gaps between groups of users.
+        rank_reference: as `reference_baseline`, of the metrics of the whole catalogue; empty if it is the same.
     """
 
     protocol: Mapping[str, Any]
@@ -96,6 +97,7 @@ class Summary:
     comparisons: tuple[Comparison, ...]
     breakdown: tuple[ErrorBin, ...]
     groups: tuple[GroupGap, ...] = ()
+    rank_reference: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scenarios(self) -> tuple[str, ...]:
@@ -122,6 +124,7 @@ def summarise(
     *,
     protocol: Mapping[str, Any],
     reference_baseline: str | Mapping[str, str],
+    rank_reference: Mapping[str, str] | None = None,
     groups: pl.DataFrame | None = None,
     seed: int = 0,
 ) -> Summary:
@@ -132,6 +135,7 @@ def summarise(
         protocol: one for the whole frame; kept in the summary.
         reference_baseline: which baseline learners are tested against, one name or one for each scenario. It was
             chosen on validation users: nothing here looks for the best one on test users.
+        rank_reference: of each scenario, another one for the metrics of the whole catalogue; the same by default.
         groups: the column user and a column for every feature by which users are grouped; none by default.
         seed: of the bootstrap and of the permutation tests.
 
@@ -153,13 +157,23 @@ def summarise(
         pooled = pool_seeds(rows)
         cells = Cells.of(pooled, metrics)
         estimates += _estimates(scenario, cells, rows, kinds, seed)
-        pairs = [(name, references[scenario]) for name, kind in kinds.items() if kind == "learner"]
-        comparisons += differences(scenario, with_direction(cells, protocol), pairs, seed=seed)
+        learners = [name for name, kind in kinds.items() if kind == "learner"]
+        ranked = _reference(scenario, rank_reference or references, kinds)
+        tested = with_direction(cells, protocol)
+        comparisons += against(scenario, tested, learners, references[scenario], ranked, seed=seed)
         breakdown += _breakdown(scenario, pooled, metrics, kinds, seed)
         if groups is not None:
             full = pooled.filter(pl.col("k").is_null())
             gaps += group_gaps(scenario, full, _error_of(metrics), kinds, groups, seed=seed)
-    return Summary(dict(protocol), references, tuple(estimates), tuple(comparisons), tuple(breakdown), tuple(gaps))
+    return Summary(
+        dict(protocol),
+        references,
+        tuple(estimates),
+        tuple(comparisons),
+        tuple(breakdown),
+        tuple(gaps),
+        dict(rank_reference or {}),
+    )
 
 
 def _error_of(metrics: tuple[str, ...]) -> str:

@@ -67,8 +67,8 @@ def rankings(scores: np.ndarray, tasks: TaskSet, config: EvaluationConfig) -> Va
     for k in config.cutoffs:
         values[f"ndcg@{k}"] = metrics.ndcg(scores, target, mask, k=k)
         for name, metric in judged.items():
-            values[f"{name}@{k}"] = metric(scores, target, mask, k=k, relevant=config.relevant)
-    values["auc"] = metrics.auc(scores, target, mask, relevant=config.relevant)
+            values[f"{name}@{k}"] = metric(scores, target, mask, k=k, relevant=config.threshold)
+    values["auc"] = metrics.auc(scores, target, mask, relevant=config.threshold)
     return values
 
 
@@ -133,7 +133,7 @@ def catalogue_rankings(
     in_query = np.zeros(scores.shape, bool)
     rows, columns = np.nonzero(tasks.query_mask > 0)  # padding holds item 0, which is not in the query
     in_query[rows, tasks.query_items[rows, columns]] = True
-    relevant = (tasks.query_target >= config.relevant) & (tasks.query_mask > 0)
+    relevant = (tasks.query_target >= config.threshold) & (tasks.query_mask > 0)
     excluded = (rated & ~in_query) | ~candidates
     ranks = catalogue.catalogue_ranks(scores, tasks.query_items, relevant, excluded)
     values = {"catalogue_mrr": catalogue.reciprocal_rank_from_ranks(ranks)}

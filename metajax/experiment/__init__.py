@@ -15,6 +15,8 @@ from metajax.experiment.experiment import load_experiment as load_experiment
 from metajax.experiment.experiment import override as override
 from metajax.experiment.flagship import flagship as flagship
 from metajax.experiment.flagship import flagship_space as flagship_space
+from metajax.experiment.flagship import ranking as ranking
+from metajax.experiment.flagship import ranking_space as ranking_space
 from metajax.experiment.learners import Alfa as Alfa
 from metajax.experiment.learners import Anil as Anil
 from metajax.experiment.learners import AttentiveNeuralProcess as AttentiveNeuralProcess
@@ -55,5 +57,6 @@ from metajax.experiment.models import NeuMF as NeuMF
 from metajax.experiment.models import TwoTower as TwoTower
 from metajax.experiment.optimizers import Adam as Adam
 from metajax.experiment.optimizers import LazyAdam as LazyAdam
+from metajax.experiment.own_data import default_for as default_for
 from metajax.tasks import EpisodeConfig as EpisodeConfig
 from metajax.training.loop import TrainingConfig as TrainingConfig

@@ -89,6 +89,7 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
     offset = float(rows["target"].mean())  # pyright: ignore[reportArgumentType]
     levels = tuple(float(level) for level in rows["target"].unique().sort())
     rows_by_user = _histories(experiment, split, rows)
+    experiment = replace(experiment, evaluation=experiment.evaluation.resolved(interactions.scale, levels))
     return Assembly(
         experiment=_with_steps(experiment, rows_by_user),
         interactions=interactions,
@@ -106,6 +107,9 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
 
 def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
     """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
+    experiment = replace(
+        experiment, evaluation=experiment.evaluation.resolved(assembly.interactions.scale, assembly.levels)
+    )
     parts = make_parts(experiment, assembly.encoding, offset=assembly.offset, levels=assembly.levels)
     rows = _histories(experiment, assembly.split, assembly.rows)
     return replace(assembly, experiment=_with_steps(experiment, rows), histories=rows, parts=parts)
@@ -144,7 +148,7 @@ def _validate_by_catalogue(assembly: Assembly) -> Validate:
     measure = catalogue_validation_of(
         assembly.validation[0],
         shots=evaluation.validation_shots,
-        relevant=evaluation.relevant,
+        relevant=evaluation.threshold,
         candidates=np.isin(assembly.interactions.items["item"].to_numpy(), assembly.rows["item"].unique().to_numpy()),
     )
     return lambda meta_params: measure(lambda tasks: score(meta_params, assembly.catalogue, tasks))

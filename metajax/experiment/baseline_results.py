@@ -15,7 +15,7 @@ import polars as pl
 from metajax.data import Split
 from metajax.data.sources import cache_folder
 from metajax.errors import StorageError
-from metajax.evaluation.baselines import Training, default_baselines, tuned_baselines
+from metajax.evaluation.baselines import Baseline, Training, default_baselines, tuned_baselines
 from metajax.evaluation.baselines.methods import baseline_methods
 from metajax.evaluation.measure import Setting, results_frame
 from metajax.evaluation.results import PerUser, read_per_user, write_per_user
@@ -35,11 +35,13 @@ class BaselineResults:
     Attributes:
         frame: a results frame.
         references: of every scenario, the baseline that learners are tested against.
+        rank_references: the same where the whole catalogue is ranked.
         tuned: name -> scenario -> the name of the candidate that was chosen.
     """
 
     frame: pl.DataFrame
     references: Mapping[str, str]
+    rank_references: Mapping[str, str]
     tuned: Mapping[str, Mapping[str, str]]
 
 
@@ -63,10 +65,10 @@ def baseline_results(
     path = cache_folder() / "baselines" / f"{_key(selection)}.parquet"
     try:
         kept = read_per_user(path)
-        return BaselineResults(kept.frame, kept.protocol["references"], kept.protocol["tuned"])
+        return BaselineResults(kept.frame, *(kept.protocol[name] for name in ("references", "ranked", "tuned")))
     except (StorageError, KeyError):
         found = _measure(selection, training, scenarios, setting, progress)
-        about = {"references": found.references, "tuned": found.tuned}
+        about = {"references": found.references, "ranked": found.rank_references, "tuned": found.tuned}
         write_per_user(path, PerUser("baselines", selection.interactions.name, about, found.frame))
         return found
 
@@ -79,13 +81,28 @@ def _measure(
     progress: Callable[[str], None],
 ) -> BaselineResults:
     config = selection.experiment.evaluation
-    fixed = default_baselines() if config.baselines else default_baselines()[:2]
+    wanted = default_baselines() if config.baselines else default_baselines()[:2]
+    fixed = [one for one in wanted if makes_sense(one, training)]
     families = tuned_baselines() if config.baselines and config.tuned else {}
-    chosen = select(selection.split, fixed, families, shots=config.validation_shots, progress=progress)
+    families = {name: found for name, found in families.items() if all(makes_sense(one, training) for one in found)}
+    chosen = select(
+        selection.split,
+        fixed,
+        families,
+        shots=config.validation_shots,
+        relevant=config.threshold if config.catalogue_cutoffs else None,
+        progress=progress,
+    )
     methods = baseline_methods(training, fixed, chosen.tuned, chosen.noise, progress=progress)
     frame = results_frame(scenarios, methods, setting, progress=progress)
     names = {name: {scenario: one.name for scenario, one in of.items()} for name, of in chosen.tuned.items()}
-    return BaselineResults(frame, chosen.references, names)
+    ranked = chosen.rank_references if config.catalogue_cutoffs else chosen.references
+    return BaselineResults(frame, chosen.references, ranked, names)
+
+
+def makes_sense(baseline: Baseline, training: Training) -> bool:
+    """Say whether a baseline is measured: if it can be afforded and, where nothing is rated, ranks."""
+    return baseline.affordable(training) and (baseline.ranks_only or not training.is_implicit)
 
 
 def _key(selection: Assembly) -> str:

@@ -16,11 +16,12 @@ class DataConfig:
     source: str = "ml-latest-small"
     """ml-latest-small (bundled), another name of `metajax data list`, or a csv, parquet or RecBole .inter file."""
     user: str = "user"
-    """The column of user ids, in a file of your own."""
+    """The column of user ids, in a file of your own; by default one called like it, such as user_id."""
     item: str = "item"
-    """The column of item ids, in a file of your own."""
+    """The column of item ids, in a file of your own; by default one called like it, such as item_id or movieId."""
     target: str = "target"
-    """The column of ratings, in a file of your own."""
+    """The column of ratings, in a file of your own; by default one called like it, such as rating. A file without one
+    says who took what up."""
     timestamp: str | None = None
     """The column of times, in a file of your own."""
     domain: str | None = None

@@ -68,14 +68,20 @@ def evaluate_run(
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")
     training = training_of(assembly.interactions, assembly.split.train)
     scenarios = {name: lay_out(scenario, assembly.interactions) for name, scenario in assembly.split.scenarios.items()}
-    setting = _setting(assembly, training)
+    setting = setting_of(assembly, training)
     baselines = baseline_results(selection, training, scenarios, setting, progress=progress)
     learners = results_frame(scenarios, _learner_methods(assembly, artifacts), setting, progress=progress)
     frame = pl.concat([learners, baselines.frame], how="diagonal_relaxed")
-    protocol = _protocol(assembly)
+    protocol = protocol_of(assembly)
     progress("bootstrap intervals and paired tests")
     groups = user_groups(assembly.interactions)
-    summary = summarise(frame, protocol=protocol, reference_baseline=baselines.references, groups=groups)
+    summary = summarise(
+        frame,
+        protocol=protocol,
+        reference_baseline=baselines.references,
+        rank_reference=baselines.rank_references,
+        groups=groups,
+    )
     metadata = _metadata(assembly, folder, seeds, command) | {"tuned_baselines": baselines.tuned}
     write_report(folder, summary, metadata)
     write_per_user(folder / PER_USER, PerUser(experiment.name, assembly.interactions.name, protocol, frame))
@@ -108,7 +114,8 @@ def _learner_methods(assembly: Assembly, artifacts: dict[int, Artifact]) -> list
     return [method(seed, artifact) for seed, artifact in artifacts.items()]
 
 
-def _setting(assembly: Assembly, train: Training) -> Setting:
+def setting_of(assembly: Assembly, train: Training) -> Setting:
+    """Gather what measuring needs to know of the data; `train` is what baselines are fitted to."""
     interactions = assembly.interactions
     num_ratings = train.counts("items")
     users, items, _ = interactions.positions()
@@ -149,7 +156,8 @@ def _candidates(interactions: Interactions, num_ratings: np.ndarray, scenario: S
     return candidates & in_target
 
 
-def _protocol(assembly: Assembly) -> dict[str, Any]:
+def protocol_of(assembly: Assembly) -> dict[str, Any]:
+    """Say under what protocol an assembly is measured."""
     config, split = assembly.experiment.evaluation, assembly.split
     scenario = next(iter(split.scenarios.values()))
     return {
@@ -157,7 +165,7 @@ def _protocol(assembly: Assembly) -> dict[str, Any]:
         "sentence": sentence(split.name, scenario),
         "draws": scenario.draws,
         "regime": "query",
-        "relevance_threshold": config.relevant,
+        "relevance_threshold": config.threshold,
         "gain": "exponential",
         "unit": "stars" if assembly.interactions.name.startswith("ml-") else "rating points",
         "selection": "models, tuned baselines and the reference baseline are selected on held-out training users"

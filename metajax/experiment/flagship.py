@@ -2,10 +2,11 @@
 
 from metajax.experiment.data import DataConfig
 from metajax.experiment.experiment import Experiment
-from metajax.experiment.learners import StudentT
+from metajax.experiment.learners import Autoencoder, StudentT
+from metajax.experiment.losses import CatalogueSoftmax
 from metajax.experiment.models import MatrixFactorization
 from metajax.experiment.optimizers import Adam
-from metajax.experiment.search import Choice, LogUniform, Range
+from metajax.experiment.search import Choice, LogUniform, Range, Uniform
 from metajax.tasks import EpisodeConfig
 from metajax.training.loop import TrainingConfig
 
@@ -21,7 +22,7 @@ def flagship() -> Experiment:
         model=MatrixFactorization(factors=24, factor_scale=0.1),
         learner=StudentT(),
         optimizer=Adam(learning_rate=5e-3),
-        episodes=EpisodeConfig(min_support=90),
+        episodes=EpisodeConfig(min_support=90, by_rows=True),
         training=TrainingConfig(outer_steps=1500, min_epochs=10, tasks_per_step=32, validate_every=500, patience=0),
     )
 
@@ -32,4 +33,27 @@ def flagship_space() -> dict[str, Range]:
         "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
         "learner.rated_deviation": LogUniform(0.03, 0.3),
         "model.factors": Choice((8, 16, 24, 32)),
+    }
+
+
+def ranking() -> Experiment:
+    """Return the choices for ranking the whole catalogue, and for ratings that say only who took what up."""
+    return Experiment(
+        name="default",
+        data=DataConfig(features=()),
+        model=MatrixFactorization(factors=100, factor_scale=0.1),
+        loss=CatalogueSoftmax(),
+        learner=Autoencoder(middle=1.0, priors=1.0),
+        optimizer=Adam(learning_rate=3e-3),
+        episodes=EpisodeConfig(query_rows=50),
+        training=TrainingConfig(outer_steps=600, min_epochs=40, tasks_per_step=64, validate_every=200, patience=0),
+    )
+
+
+def ranking_space() -> dict[str, Range]:
+    """Return what `metajax tune` may change of it."""
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.dropout": Uniform(0.2, 0.7),
+        "model.factors": Choice((32, 64, 100, 200)),
     }

@@ -247,12 +247,15 @@ def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
 
 def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
     """Take over what the folder's run chose by itself."""
-    begun, training = files.read_json(folder / CONFIG).get("training", {}), experiment.training
+    config = files.read_json(folder / CONFIG)
+    begun, training, evaluation = config.get("training", {}), experiment.training, experiment.evaluation
     if training.task_chunk == AUTO:
         training = replace(training, task_chunk=begun.get("task_chunk", AUTO))
     if training.min_epochs:
         training = replace(training, outer_steps=max(training.outer_steps, begun.get("outer_steps", 0)))
-    return replace(experiment, training=training)
+    if evaluation.relevant is None:
+        evaluation = replace(evaluation, relevant=config.get("evaluation", {}).get("relevant"))
+    return replace(experiment, training=training, evaluation=evaluation)
 
 
 def _with_task_chunk(assembly: Assembly, folder: Path) -> Assembly:

@@ -50,6 +50,8 @@ def autoencoder(
     middle: float = 0.0,
     dropout: float = 0.5,
     strength: float = 3.0,
+    deviation: float = 0.3,
+    training_rows: int = 0,
 ) -> Learner:
     """Build the learner.
 
@@ -63,13 +65,17 @@ def autoencoder(
         middle: m, a rating that says nothing but that it was given.
         dropout: share of the support that training leaves out, in [0, 1).
         strength: kappa at the start; positive.
+        deviation: of the prior of every factor of v, e and r, a Gaussian around 0; an item's own terms, which say how
+            often it is taken, have none. Positive.
+        training_rows: number of ratings that the priors are weighed against; 0 for no priors.
 
     Raises:
         ConfigError: if a number is out of range, or the loss is another.
     """
-    if not (0 <= dropout < 1 and strength > 0):
+    if not (0 <= dropout < 1 and strength > 0 and deviation > 0):
         raise ConfigError(
-            f"An autoencoder wants dropout in [0, 1) and a positive strength, got {dropout=}, {strength=}."
+            "An autoencoder wants dropout in [0, 1), a positive strength and a positive deviation, got "
+            f"{dropout=}, {strength=}, {deviation=}."
         )
     if loss is not None and loss.name != catalogue_softmax().name:
         raise ConfigError(
@@ -123,6 +129,12 @@ def autoencoder(
         logs = jax.nn.log_softmax(jnp.where(hidden, -1e30, each))
         place = jnp.minimum(wanted, size - 1)
         real = (wanted < size) & ~hidden[place]
-        return -masked_mean(logs[place], real.astype(each.dtype)), {}
+        value = -masked_mean(logs[place], real.astype(each.dtype))
+        return (value + priors(meta_params) / training_rows if training_rows else value), {}
+
+    def priors(meta_params: PyTree) -> jax.Array:
+        tables = (meta_params["model"]["item"], meta_params["encoder"]["item"])
+        factors = [leaf for leaf in jax.tree.leaves(tables) if leaf.ndim > 1 and leaf.shape[-1] > 1]
+        return sum((jnp.sum(leaf**2) for leaf in factors), start=jnp.zeros(())) / (2 * deviation**2)
 
     return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")

@@ -30,6 +30,9 @@ class EpisodeConfig:
     """Most rows to adapt on; the size is drawn uniformly between min_support and what the user has, up to this."""
     min_rows: int = 2
     """Users with fewer ratings than this give no training task."""
+    by_rows: bool = False
+    """Let ratings count alike instead of users: a user whose history fills several tasks is drawn as many times as
+    often, and buckets weigh by their rows."""
     order: Order = "random"
     """"random": support and query are a random split; "time": the support comes before the query; "domain": the support
     is of the source domain, the query of the target domain."""
@@ -57,9 +60,9 @@ class Bucket(NamedTuple):
 
     Attributes:
         rows: rows per task; longer histories give a random (or, by time, a contiguous) part of this many rows.
-        users: int `[n]` positions in the user table.
+        users: int `[n]` positions in the user table; one that is drawn more often is there as many times.
         tasks: how many tasks of a meta-batch come from here.
-        weight: this bucket's share of all training users.
+        weight: this bucket's share of all training users, or of their ratings.
     """
 
     rows: int
@@ -96,10 +99,13 @@ def make_buckets(
             "Lower `min_rows`."
         )
     index = np.minimum(np.searchsorted(config.widths, have[eligible]), len(config.widths) - 1)
+    counts = have[eligible] if config.by_rows else np.ones(len(eligible))
     buckets = []
     for position, rows in enumerate(config.widths):
         users = eligible[index == position]
-        share = len(users) / len(eligible)
+        if config.by_rows:
+            users = np.repeat(users, np.ceil(have[users] / rows).astype(int))
+        share = float(counts[index == position].sum() / counts.sum())
         tasks = max(1, round(share * tasks_per_step))
         if len(users):
             buckets.append(Bucket(rows, jnp.asarray(users, jnp.int32), tasks, share))

@@ -7,7 +7,7 @@ from data.ratings import world
 from metajax.data import load
 from metajax.data.interactions import Interactions
 from metajax.data.readers.recbole import read_atomic
-from metajax.data.readers.tables import read_table, write_folder, write_table
+from metajax.data.readers.tables import rates, read_table, write_folder, write_table
 from metajax.errors import DataError, StorageError
 from metajax.files import write_json, write_manifest
 
@@ -80,11 +80,35 @@ def test_whole_ids_are_integers_and_columns_of_the_usual_names_are_found(tmp_pat
 
 def test_a_column_that_the_file_lacks_is_named(tmp_path):
     path = tmp_path / "mine.csv"
-    path.write_text("userId,movieId,rating\n1,2,3\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no column 'user'; the columns are \['userId', 'movieId', 'rating'\]"):
+    path.write_text("person,movieId,rating\n1,2,3\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no column 'user'; the columns are \['person', 'movieId', 'rating'\]"):
         load(path)
     with pytest.raises(DataError, match=r"no column 'ratings'.*Did you mean 'rating'"):
-        load(path, user="userId", item="movieId", target="ratings")
+        load(path, user="person", item="movieId", target="ratings")
+
+
+def test_columns_called_like_a_part_are_it(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("userId,Movie_ID,rating\n1,b,3\n1,a,4\n", encoding="utf-8")
+    assert load(path).ratings.sort("item").rows() == [(1, "a", 4.0), (1, "b", 3.0)]
+    path.write_text("user_id,item,rating,stars\n1,2,3,4\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"could be the target: \['rating', 'stars'\]. Name one by --data.target"):
+        load(path)
+    assert load(path, target="stars").ratings["target"].to_list() == [4.0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_file_without_ratings_says_who_took_what_up(suffix, tmp_path):
+    path = tmp_path / f"mine{suffix}"
+    frame = pl.DataFrame({"user": ["a", "a", "b"], "item": ["x", "y", "x"]})
+    frame.write_csv(path) if suffix == ".csv" else frame.write_parquet(path)
+    assert load(path).ratings["target"].to_list() == [1.0] * 3
+    assert not rates(path)
+    for target, differ in (([5, 5, 5], False), ([5, 5, 4], True), ([None, 5, 5], False)):
+        rated = frame.with_columns(stars=pl.Series(target))
+        rated.write_csv(path) if suffix == ".csv" else rated.write_parquet(path)
+        assert rates(path) == rates(path, "stars") == differ
+    assert rates(path, "votes")  # what is not there is told of when it is read
 
 
 def test_a_scale_of_ones_own_rejects_what_lies_outside(tmp_path):

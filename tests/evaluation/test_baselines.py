@@ -1,5 +1,6 @@
 """Baselines against the formulas of one user written out, on small random data."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from metajax.evaluation.baselines import (
 from metajax.evaluation.baselines.als import fit_items
 from metajax.evaluation.baselines.base import content_features
 from metajax.evaluation.baselines.bias import fit_biases
+from metajax.experiment.baseline_results import makes_sense
 from metajax.tasks import TaskSet
 
 NUM_USERS, NUM_ITEMS, COLD = 20, 12, 11
@@ -204,3 +206,22 @@ def test_query_targets_and_padding_change_nothing(baseline, training, tasks):
     np.testing.assert_array_equal(predict(hidden), found)
     nonsense = np.where(tasks.support_mask > 0, tasks.support_target, 99).astype(np.float32)
     np.testing.assert_array_equal(predict(replace(tasks, support_target=nonsense)), found)
+
+
+def test_what_is_too_large_is_left_out(training, monkeypatch):
+    """Nothing is measured that would raise; everything else is."""
+    names = lambda: {one.name for one in default_baselines() if makes_sense(one, training)}  # noqa: E731
+    every = names()
+    assert every == {one.name for one in default_baselines()}
+    module_of = lambda function: sys.modules[function.__module__]  # noqa: E731
+    monkeypatch.setattr(module_of(ease), "MOST", 11)
+    monkeypatch.setattr(module_of(item_knn), "MOST_ITEMS", 11)
+    assert every - names() == {"EASE", "item-kNN"}
+    for baseline in default_baselines():
+        if not makes_sense(baseline, training):
+            with pytest.raises(ConfigError, match="are over 11"):
+                baseline.fit(training)
+    taken = replace(training, target=np.ones_like(training.target))
+    assert {one.name for one in default_baselines() if makes_sense(one, taken)} == {
+        "random", "popularity", "item-kNN of clicks", "iALS fold-in",
+    }  # fmt: skip

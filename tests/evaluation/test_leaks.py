@@ -1,13 +1,19 @@
 """Planted leaks are caught: query targets that are read, a user's state that reaches the next."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 from training import toy
 
-from metajax.evaluation import metrics
-from metajax.evaluation.predict import catalogue_scorer, predictor
+from metajax.evaluation.catalogue import catalogue_ranks, ndcg_from_ranks, recall_from_ranks
+from metajax.evaluation.config import EvaluationConfig
+from metajax.evaluation.measure import Method, Setting, measure
+from metajax.evaluation.predict import Predictions, catalogue_scorer, predictor
+from metajax.evaluation.values import Scale
 from metajax.learners import anil, ridge
 from metajax.losses import squared_error
 from metajax.tasks import TaskSet
@@ -106,14 +112,84 @@ def test_a_learner_that_leaks_between_users_differs_from_one_alone(learner, worl
     assert jnp.abs(honest - leaked).max() > 1e-3
 
 
-def test_shuffled_query_targets_bring_ranking_to_chance(learner, world):
+def shuffled_often(tasks, times=1500):
+    """Repeat the tasks, every user's query targets in another order each time."""
+    rng = np.random.default_rng(0)
+    many = tasks.take(np.tile(np.arange(len(tasks)), times))
+    return replace(many, query_target=rng.permuted(many.query_target, axis=1))
+
+
+def chance(means, tasks, times=1500):
+    """Return every metric of the query regime where a prediction meets each of its user's targets equally often."""
+    rng = np.random.default_rng(1)
+    many = tasks.take(np.tile(np.arange(len(tasks)), times))
+    met = rng.permuted(np.tile(means, (times, 1)), axis=1)
+    return averages(measure(method(lambda _: met), many, setting(tasks)))
+
+
+def method(means):
+    return Method("toy", "learner", lambda tasks: Predictions(means(tasks), None), means, noise={"toy": 1.0})
+
+
+def setting(tasks):
+    targets = tasks.query_target
+    scale = Scale(float(targets.min()), float(targets.max()), np.unique(np.round(targets)).astype(float))
+    config = EvaluationConfig(cutoffs=(1, 3), relevant=float(np.median(targets)))
+    return Setting(pl.Series("user", np.arange(6)), np.ones(30), scale, {}, lambda _: np.zeros((1, 30), bool), config)
+
+
+def averages(values):
+    return {name: float(np.nanmean(one)) for name, one in values.items()}
+
+
+def test_shuffled_query_targets_bring_every_metric_to_chance(learner, world):
+    """Errors, log score, CRPS, calibration and rankings; a method that reads the targets stays perfect, and is seen."""
+    features, tasks = world
+    tasks = replace(tasks, query_target=np.clip(np.round(3 + tasks.query_target), 1, 5))
+    meta_params = learner.init(jax.random.key(0))
+    predict = predictor(learner)
+    shuffled = shuffled_often(tasks)
+    found = averages(measure(method(lambda some: predict(meta_params, features, some).mean), shuffled, setting(tasks)))
+    wanted = chance(predict(meta_params, features, tasks).mean, tasks)
+    assert {
+        "mae",
+        "mse",
+        "ndcg@3",
+        "precision@1",
+        "recall@3",
+        "hit_rate@1",
+        "mrr@3",
+        "map@3",
+        "auc",
+        "nll",
+        "crps",
+    } <= {*found}
+    assert found == pytest.approx(wanted, rel=0.05, abs=0.02)
+    reading = averages(measure(method(lambda some: some.query_target.astype(float)), shuffled, setting(tasks)))
+    assert (reading["mae"], reading["auc"], reading["ndcg@3"]) == (0, 1, 1)
+    assert reading != pytest.approx(wanted, rel=0.05, abs=0.02)
+
+
+def test_shuffled_query_items_bring_the_catalogue_to_chance(learner, world):
+    """Of the items that are left, each is as likely to be wanted as any other, whatever their scores."""
     features, tasks = world
     meta_params = learner.init(jax.random.key(0))
-    means = np.repeat(predictor(learner)(meta_params, features, tasks).mean, 500, axis=0)
+    scores = np.tile(catalogue_scorer(learner)(meta_params, features, tasks), (1500, 1))
     rng = np.random.default_rng(0)
-    target = rng.permuted(np.repeat(tasks.query_target, 500, axis=0), axis=1)
-    auc = metrics.auc(means, target, np.ones(target.shape), relevant=float(np.median(target)))
-    assert np.nanmean(auc) == pytest.approx(0.5, abs=0.02)
+    excluded = np.zeros(scores.shape, bool)
+    support = np.tile(tasks.support_items, (1500, 1))
+    np.put_along_axis(excluded, support, True, axis=1)
+    left = np.argsort(np.where(excluded, 2, rng.random(scores.shape)), axis=1)[:, :4].astype(np.int32)
+    ranks = catalogue_ranks(scores, left, np.ones(left.shape), excluded)
+    num_left = scores.shape[1] - support.shape[1]
+    assert np.nanmean(recall_from_ranks(ranks, 5)) == pytest.approx(5 / num_left, abs=0.02)
+    assert np.nanmean(ranks) == pytest.approx((num_left + 1) / 2, rel=0.03)
+    gains = 1 / np.log2(2 + np.arange(5))
+    assert np.nanmean(ndcg_from_ranks(ranks, 5)) == pytest.approx(
+        gains.sum() * 4 / num_left / gains[:4].sum(), abs=0.02
+    )
+    best = np.argsort(np.where(excluded, np.inf, -scores), axis=1)[:, :4]  # what reads the answer is seen
+    assert np.nanmean(recall_from_ranks(catalogue_ranks(scores, best, np.ones(best.shape), excluded), 5)) == 1
 
 
 def test_catalogue_scores_are_the_query_predictions(learner, world):

@@ -5,7 +5,7 @@ import pytest
 from data.ratings import world
 
 from metajax.data import splits
-from metajax.evaluation.baselines import Baseline, damped_bias, global_mean, random_scores
+from metajax.evaluation.baselines import Baseline, damped_bias, global_mean, popularity, random_scores
 from metajax.evaluation.selection import kind_of, select, selects_on_items, validation_tasks
 
 
@@ -53,3 +53,25 @@ def test_baselines_for_cold_items_are_fitted_without_the_held_out_ones(split):
     hidden = split.interactions.items["item"].is_in(split.validation_items.ratings["item"].implode()).to_numpy()
     assert len(seen) == 1  # no scenario here is of warm items
     assert not (seen[0] & hidden).any()
+
+
+def test_what_only_ranks_is_tuned_and_referred_to_by_the_whole_catalogue(split):
+    popular, rare = popularity(), Baseline("rare", lambda one: lambda tasks: -counts(one)[tasks.query_items], True)
+    families = {"tuned": [rare, replaced(popular, "frequent")], "rated": [constant(3)]}
+    chosen = select(split, [rare, global_mean()], families, shots=(5,), relevant=4.0)
+    assert chosen.tuned["tuned"]["item_cold"].name == "frequent"
+    assert chosen.rank_references == {"item_cold": "tuned"}
+    assert chosen.references["item_cold"] in ("global mean", "rated")
+
+
+def test_without_ratings_the_reference_is_what_ranks_best(split):
+    chosen = select(split, [random_scores(), popularity()], {}, shots=(5,), relevant=4.0)
+    assert chosen.references == chosen.rank_references == {"item_cold": "popularity"}
+
+
+def counts(training):
+    return training.counts("items")
+
+
+def replaced(baseline, name):
+    return baseline._replace(name=name)

@@ -190,3 +190,18 @@ def test_a_user_whom_one_method_lacks_leaves_the_pair_only(frame):
     np.testing.assert_allclose(one.difference, gap[10:].mean(), rtol=1e-9)
     users = {each.method: each.users for each in found.estimates if each.metric == "mae" and each.k is None}
     assert (one.users, users) == (USERS - 10, {"maml": USERS, "bias": USERS - 10, "mean": USERS})
+
+
+def test_the_whole_catalogue_has_a_reference_of_its_own(frame):
+    """All tests of a support size are corrected together, whatever they are against."""
+    ranked = frame.with_columns(pl.col("ndcg@5").alias("catalogue_ndcg@10"))
+    summary = summarise(
+        ranked, protocol=PROTOCOL, reference_baseline="bias", rank_reference={"user_cold": "mean"}, seed=7
+    )
+    assert summary.rank_reference == {"user_cold": "mean"}
+    full = [one for one in summary.comparisons if one.k is None]
+    assert {one.metric: one.reference for one in full}["catalogue_ndcg@10"] == "mean"
+    assert {one.reference for one in full if not one.metric.startswith("catalogue_")} == {"bias"}
+    np.testing.assert_allclose([one.p_holm for one in full], holm(np.array([one.p for one in full])))
+    with pytest.raises(ConfigError, match="is not a baseline"):
+        summarise(ranked, protocol=PROTOCOL, reference_baseline="bias", rank_reference={"user_cold": "EASE"})

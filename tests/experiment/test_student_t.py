@@ -1,10 +1,13 @@
 """The flagship's choices, brought to life on columns."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metajax import learners
 from metajax.data import Column
 from metajax.experiment import MatrixFactorization, SquaredError, StudentT, TwoTower
 from metajax.types import Examples, Task
@@ -78,3 +81,12 @@ def test_more_training_rows_weigh_the_priors_less(as_users_run):
 
 def with_rows(column, rows):
     return Column(column.name, column.of, column.kind, column.size, rows=rows)
+
+
+@pytest.mark.parametrize(("rows", "share"), [(0, 0.2), (50_000, 0.1), (100_000, 0.2), (10**7, 0.2)])
+def test_of_few_ratings_fewer_tasks_lose_their_ids(rows, share, monkeypatch):
+    seen = []
+    student_t = learners.student_t
+    monkeypatch.setattr(learners, "student_t", lambda *parts, **rest: (seen.append(rest), student_t(*parts, **rest))[1])
+    build(StudentT(unseen=0.2, unseen_rows=100_000), columns=tuple(replace(one, rows=rows) for one in COLUMNS))
+    assert [one["unseen"] for one in seen] == [pytest.approx(share)]

@@ -91,3 +91,14 @@ def test_it_refuses_what_makes_no_sense():
     model = MatrixFactorization(factors=2).build(columns, outputs=1, offset=0.0)
     with pytest.raises(ConfigError, match=r"by their id alone, got \['id', 'genres'\]"):
         Autoencoder().build(model, CatalogueSoftmax().build((0.0, 1.0)), columns)
+
+
+def test_factors_have_priors_that_are_weighed_against_the_ratings(task):
+    """Own terms have none: how often an item is taken is not shrunk."""
+    bare, weighed = (numbered_autoencoder(dropout=0.0, deviation=0.5, training_rows=rows)[0] for rows in (0, 40))
+    meta_params = bare.init(jax.random.key(0))
+    found = [jax.jit(one.loss)(meta_params, task, jax.random.key(0), jnp.zeros(()))[0] for one in (bare, weighed)]
+    tables = jax.tree.leaves((meta_params["model"]["item"], meta_params["encoder"]["item"]))
+    squares = sum(float(jnp.sum(leaf**2)) for leaf in tables if leaf.ndim > 1 and leaf.shape[-1] > 1)
+    np.testing.assert_allclose(found[1] - found[0], squares / (2 * 0.25 * 40), rtol=1e-9)
+    assert squares > 0

@@ -199,3 +199,17 @@ def test_what_makes_no_sense_is_refused():
         histories(np.zeros(2, int), np.zeros(1, int), np.zeros(2), num_users=1)
     with pytest.raises(TaskError, match=r"must lie in 0\.\.0, got 0\.\.3"):
         histories(np.array([0, 3]), np.zeros(2, int), np.zeros(2), num_users=1)
+
+
+def test_long_histories_are_drawn_as_often_as_they_fill_tasks():
+    """Thirty rows fill three tasks of twelve; the other users fill one each. Buckets weigh by their rows, of 46."""
+    _, rows = world()
+    once, often = (
+        make_buckets(rows, EpisodeConfig(query_rows=3, max_support=9, min_rows=1, buckets=(4, 8), by_rows=by_rows),
+                     tasks_per_step=70)
+        for by_rows in (False, True)
+    )  # fmt: skip
+    assert [one.users.tolist() for one in often] == [[1, 2], [3, 4], [5, 5, 5]]
+    assert [one.weight for one in often] == pytest.approx([3 / 46, 13 / 46, 30 / 46])
+    assert [one.tasks for one in often] == [5, 20, 46]
+    assert [one.weight for one in once] == pytest.approx([2 / 5, 2 / 5, 1 / 5])

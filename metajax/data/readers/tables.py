@@ -8,6 +8,7 @@ import polars as pl
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
 from metajax.data.readers.features import SUFFIXES, read_features
+from metajax.data.readers.names import column_of
 from metajax.data.validation import require_columns
 from metajax.errors import DataError
 from metajax.files import atomic, check_manifest, read_json, write_json, write_manifest
@@ -35,12 +36,16 @@ def read_table(
     `users` and `items` are files too, whose columns of ids are called as in the ratings: see `read_features`.
 
     Columns called timestamp and domain are read as such unless others are named. Ids in a csv or tsv file become
-    integers where that loses nothing: 7 does, but 007 stays a text.
+    integers where that loses nothing: 7 does, but 007 stays a text. Where nothing else is said, a column called like a
+    user, an item or a rating is taken (see `names`); a file without ratings says who took what up, 1.0 each.
     """
-    if path.suffix == ".parquet":
-        frame = pl.read_parquet(path)
-    else:
-        frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+    frame = _scan(path).collect()
+    user, item = (column_of(part, name, frame.columns) or part for part, name in (("user", user), ("item", item)))
+    rated = column_of("target", target, frame.columns)
+    if rated is None:
+        frame = frame.with_columns(pl.lit(1.0).alias(target))
+    target = rated or target
+    if path.suffix != ".parquet":
         require_columns(frame, [user, item])
         frame = frame.with_columns(_whole(frame[column]) for column in (user, item))
     user_table, user_features = read_features(users, "user", user) if users else (None, [])
@@ -59,6 +64,24 @@ def read_table(
         scale=scale,
         strict=strict,
     )
+
+
+def rates(path: Path, target: str = "target") -> bool:
+    """Say whether a csv, tsv or parquet file tells how items were liked: whether it has ratings, and not all alike."""
+    frame = _scan(path)
+    rated = column_of("target", target, frame.collect_schema().names())
+    if rated is None or rated not in frame.collect_schema():
+        return rated is not None
+    values = frame.select(pl.col(rated).cast(pl.Float64, strict=False).alias("value")).filter(
+        pl.col("value").is_finite()
+    )
+    return values.select(pl.col("value").min() != pl.col("value").max()).collect().item() is True
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    if path.suffix == ".parquet":
+        return pl.scan_parquet(path)
+    return pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
 
 
 def _if_there(column: str, frame: pl.DataFrame) -> str | None:

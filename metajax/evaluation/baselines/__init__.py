@@ -7,6 +7,8 @@ from metajax.evaluation.baselines.base import training_of as training_of
 from metajax.evaluation.baselines.bias import content_ridge as content_ridge
 from metajax.evaluation.baselines.bias import damped_bias as damped_bias
 from metajax.evaluation.baselines.ease import ease as ease
+from metajax.evaluation.baselines.implicit import cosine_knn as cosine_knn
+from metajax.evaluation.baselines.implicit import implicit_als as implicit_als
 from metajax.evaluation.baselines.means import global_mean as global_mean
 from metajax.evaluation.baselines.means import item_mean as item_mean
 from metajax.evaluation.baselines.means import popularity as popularity
@@ -25,6 +27,8 @@ def default_baselines() -> tuple[Baseline, ...]:
         item_mean(),
         popularity(),
         ease(),
+        cosine_knn(),
+        implicit_als(),
         item_knn(),
         damped_bias(),
         content_ridge(),

@@ -36,6 +36,11 @@ class Training:
     content: sp.csr_matrix
 
     @property
+    def is_implicit(self) -> bool:
+        """Whether all targets are alike: it is known who took what up, and nothing of how it was liked."""
+        return bool(np.all(self.target == self.target[0]))
+
+    @property
     def mean(self) -> float:
         """Mean target."""
         return float(self.target.mean())
@@ -57,11 +62,13 @@ class Baseline(NamedTuple):
         name: in tables.
         fit: Training -> Predict. What it returns reads the support and the query's items, never the query's targets.
         ranks_only: its scores have no unit, so that errors are not reported.
+        affordable: whether the training ratings are few enough for it.
     """
 
     name: str
     fit: Callable[[Training], Predict]
     ranks_only: bool = False
+    affordable: Callable[[Training], bool] = lambda _: True
 
 
 def training_of(interactions: Interactions, ratings: pl.DataFrame) -> Training:

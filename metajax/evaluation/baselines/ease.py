@@ -31,14 +31,17 @@ def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
 
         return in_batches(predict, 64)
 
-    return Baseline(name, fit, ranks_only=True)
+    return Baseline(name, fit, ranks_only=True, affordable=lambda training: _smaller_side(training) <= MOST)
+
+
+def _smaller_side(training: Training) -> int:
+    return min(training.num_items, training.num_users)
 
 
 def _inverse(training: Training, penalty: float) -> tuple[Callable[[TaskSet], np.ndarray], np.ndarray]:
     """Return tasks -> (x P) at the query items, with x the support as 0/1 of every item, and the diagonal of P."""
     seen = training.matrix(np.ones(len(training.target)))
-    smaller = min(training.num_items, training.num_users)
-    if smaller > MOST:
+    if (smaller := _smaller_side(training)) > MOST:
         raise ConfigError(f"EASE inverts a matrix of the smaller side; {smaller} users or items are over {MOST}.")
     if training.num_items <= training.num_users:
         inverse = np.linalg.inv((seen.T @ seen).toarray() + penalty * np.eye(training.num_items))

@@ -53,7 +53,7 @@ def item_knn(
 
         return in_batches(predict, 64)
 
-    return Baseline(name, fit)
+    return Baseline(name, fit, affordable=lambda training: training.num_items <= MOST_ITEMS)
 
 
 def _similarities(training: Training, item: np.ndarray, user: np.ndarray, shrinkage: float) -> np.ndarray:

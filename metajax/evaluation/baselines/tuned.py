@@ -6,13 +6,37 @@ from metajax.evaluation.baselines.als import als_fold_in
 from metajax.evaluation.baselines.base import Baseline
 from metajax.evaluation.baselines.bias import content_ridge, damped_bias
 from metajax.evaluation.baselines.ease import ease
+from metajax.evaluation.baselines.implicit import cosine_knn, implicit_als
 from metajax.evaluation.baselines.neighbours import item_knn
 
 
 def tuned_baselines() -> Mapping[str, Sequence[Baseline]]:
     """Return name -> candidates; a candidate's name tells its hyper-parameters."""
     return {
-        "EASE, tuned": [ease(penalty=penalty, name=f"EASE, penalty {penalty:g}") for penalty in (60.0, 250.0, 1000.0)],
+        "EASE, tuned": [
+            ease(penalty=penalty, name=f"EASE, penalty {penalty:g}") for penalty in (60.0, 250.0, 1000.0, 3000.0)
+        ],
+        "item-kNN of clicks, tuned": [
+            cosine_knn(power=power, shrinkage=shrinkage, name=f"item-kNN of clicks, power {power:g}, {shrinkage:g}")
+            for power in (0.25, 0.35, 0.5)
+            for shrinkage in (0.0, 20.0)
+        ],
+        "iALS fold-in, tuned": [
+            implicit_als(
+                factors=factors,
+                weight=weight,
+                penalty=penalty,
+                name=f"iALS, {factors} factors, weight {weight:g}, penalty {penalty:g}",
+            )
+            for factors, weight, penalty in (
+                (16, 1.0, 10.0),
+                (32, 1.0, 10.0),
+                (64, 1.0, 10.0),
+                (64, 1.0, 30.0),
+                (64, 1.0, 100.0),
+                (64, 10.0, 100.0),
+            )
+        ],
         "item-kNN, tuned": [
             item_knn(
                 neighbours=neighbours,

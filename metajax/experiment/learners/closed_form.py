@@ -84,6 +84,8 @@ class StudentT:
     """Weight of the priors of all parameters; 1 is Bayes, 0 is none."""
     unseen: float = 0.2
     """Share of the training tasks whose items lose their ids, to learn of items that nobody has rated."""
+    unseen_rows: int = 400_000
+    """Training ratings from which on it is that share; of fewer, which tell little of the ids, proportionally less."""
     members: int = 1
     """How many are averaged; training takes as many times as long."""
 
@@ -110,7 +112,7 @@ class StudentT:
             rated_deviation=self.rated_deviation,
             noise=self.noise,
             freedom=self.freedom,
-            unseen=self.unseen,
+            unseen=self.unseen * (min(1.0, rows / self.unseen_rows) if rows else 1.0),
         )
         return learners.ensemble(learner, self.members) if self.members > 1 else learner
 

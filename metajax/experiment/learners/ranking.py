@@ -27,6 +27,10 @@ class Autoencoder:
     """Share of the ratings that training hides."""
     strength: float = 3.0
     """Ratings by which a user of few is held near the mean user, at the start; learned."""
+    deviation: float = 0.3
+    """Of the prior of factors, which counts for less the more ratings there are."""
+    priors: float = 0.0
+    """Weight of the priors; 1 is Bayes, 0 is none."""
 
     def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
         """Make the learner.
@@ -51,6 +55,8 @@ class Autoencoder:
             middle=self.middle,
             dropout=self.dropout,
             strength=self.strength,
+            deviation=self.deviation,
+            training_rows=round(seen[0].rows / self.priors) if self.priors else 0,
         )
 
 

@@ -1,0 +1,35 @@
+"""What `metajax train RATINGS` takes: the flagship, or, where nothing says how items were liked, what ranks them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from metajax.data.readers.features import SUFFIXES
+from metajax.data.readers.tables import rates
+from metajax.data.sources import SOURCES
+from metajax.experiment.data import DataConfig
+from metajax.experiment.experiment import Experiment
+from metajax.experiment.flagship import flagship, ranking
+
+
+def default_for(data: DataConfig) -> Experiment:
+    """Return the experiment that is trained where only data were named."""
+    if tells_how_liked(data):
+        return replace(flagship(), data=data)
+    own = ranking()
+    return replace(own, data=replace(data, features=own.data.features, estimate_content=own.data.estimate_content))
+
+
+def tells_how_liked(data: DataConfig) -> bool:
+    """Say whether there are ratings that differ; what cannot be read is left to be told of when it is loaded."""
+    path = Path(data.source).expanduser()
+    if data.source == DataConfig().source:
+        return True
+    if data.source not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
+        try:
+            return rates(path, data.target)
+        except (pl.exceptions.PolarsError, UnicodeDecodeError):
+            return True
+    target = data.load().ratings["target"]
+    return target.min() != target.max()

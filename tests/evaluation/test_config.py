@@ -1,0 +1,26 @@
+"""What counts as relevant is read off the scale, unless it is said."""
+
+import pytest
+
+from metajax.evaluation.config import EvaluationConfig
+
+
+@pytest.mark.parametrize(
+    ("scale", "levels", "relevant"),
+    [
+        ((1, 5), (1, 2, 3, 4, 5), 4),
+        ((0.5, 5), (0.5, 1, 2, 3.5, 4, 4.5, 5), 4),
+        ((1, 10), (1, 7, 8, 10), 8),
+        ((0, 1), (1,), 1),
+        ((1, 1), (1,), 1),
+        ((1, 5), (1, 2, 3), 3),
+    ],
+)
+def test_relevance_begins_at_three_quarters_of_the_scale(scale, levels, relevant):
+    assert EvaluationConfig().resolved(scale, levels).relevant == EvaluationConfig().resolved(scale, levels).threshold
+    assert EvaluationConfig().resolved(scale, levels).threshold == relevant
+
+
+def test_what_is_said_stands():
+    assert EvaluationConfig(relevant=3.0).resolved((1, 5), (1, 2, 3, 4, 5)).threshold == 3.0
+    assert EvaluationConfig().threshold == 4.0
