@@ -71,8 +71,18 @@ test: $(READY) ## Run the tests that are not slow, six or seven minutes on two c
 test-slow: $(READY) ## Run the slow tests
 	$(RUN)/python -m pytest $(WORKERS) $(TESTS) -m slow $(OPTIONS)
 
-test-all: $(READY) ## Run every test
-	$(RUN)/python -m pytest $(WORKERS) $(TESTS) $(OPTIONS)
+test-all: $(READY) ## Run every test; says which of Debian's packages some want, and installs none
+	@$(tell_what_is_missing)
+	$(RUN)/python -m pytest $(WORKERS) $(TESTS) -rs $(OPTIONS)
+
+# Package:program
+DEBIAN := chromium:chromium chromium-driver:chromedriver redis-server:redis-server postgresql:/usr/lib/postgresql/*/bin/initdb prometheus:promtool
+
+define tell_what_is_missing
+echo "Some tests want Debian's packages $(foreach each,$(DEBIAN),$(firstword $(subst :, ,$(each)))), and pip install '.[deploy]'."; \
+missing=(); for each in $(DEBIAN); do type $${each#*:} &> /dev/null || missing+=($${each%%:*}); done; \
+(( ! $${#missing[@]} )) || echo "Not there, so that their tests skip: apt-get install $${missing[*]}"
+endef
 
 check: lint types test ## What CI runs
 

@@ -23,7 +23,7 @@ def groups(rounds: int, *, quick: bool) -> dict[str, Callable[[], Group]]:
     return {
         "one-step": lambda: outer_rows.prepare(1, compile_peers=not quick),
         "five-steps": lambda: outer_rows.prepare(5, compile_peers=not quick),
-        "person": person_rows.prepare,
+        "person": lambda: person_rows.prepare(rounds),
         "catalogue": catalogue_rows.prepare,
         "closed-form": own_rows.closed_form,
         "many-tasks": own_rows.many_tasks,

@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from metajax.cli.compilation import use_compilation_cache
 from metajax.experiment import Adam
 from metajax.tasks.episodes import make_buckets
 from metajax.training.feed import TaskSource, make_draw
+from metajax.training.kept import place
 from metajax.training.mesh import make_mesh
 from metajax.training.mover import make_mover
 from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps
@@ -24,13 +27,19 @@ def main() -> None:
     workload = load("melu", inner_steps=1)
     learner, episodes = workload.learner, workload.experiment.episodes
     buckets = make_buckets(workload.histories, episodes, tasks_per_step=32)
+    source = jax.tree.map(jnp.asarray, TaskSource(workload.histories, workload.catalogue, buckets))
     started = time.perf_counter()
     mover = make_mover(Adam().build(1000), learner)
-    meta_params = jax.jit(learner.init)(jax.random.key(0))
-    state = TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
+    def first(key: jax.Array) -> TrainState:  # one program, as in training
+        meta_params = learner.init(key)
+        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
+    state = jax.jit(first)(jax.random.key(0))
     draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
-    steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000)
-    jax.block_until_ready(steps(state, TaskSource(workload.histories, workload.catalogue, buckets), 1))
+    trace = partial(place, Path(sys.argv[1]) / "programs", "benchmark")
+    steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000, trace=trace)
+    jax.block_until_ready(steps(state, source, 1))
     print(json.dumps({"seconds": time.perf_counter() - started}))
 
 

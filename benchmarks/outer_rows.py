@@ -6,7 +6,7 @@ from functools import partial
 import jax
 
 from benchmarks import agreement, ours
-from benchmarks.clock import Call, spread
+from benchmarks.clock import Call, ratio, spread
 from benchmarks.machine import GEMM_FLOPS, arithmetic
 from benchmarks.rows import Group, Row, Timings, against_fastest, fastest
 from benchmarks.workload import draw_tasks, load, pad
@@ -43,6 +43,11 @@ def prepare(steps: int, *, compile_peers: bool = False) -> Group:
     uncompiled = jax.value_and_grad(ours.meta_loss(learner))
     plain = jax.jit(uncompiled)
     calls[f"metajax, {_steps(steps)}, bucketed, XLA's default options"] = ours.waiting(plain, meta_params, buckets)
+    copying = load("melu", gram_form=False, inner_steps=steps).learner
+    by_copies = ours.outer_gradient(copying)
+    copies = f"metajax, {_steps(steps)}, bucketed, a copy of the kernels a task"
+    agreement.check(copies, mine, ours.values(by_copies(meta_params, buckets)))
+    calls[copies] = ours.waiting(by_copies, meta_params, buckets)
     size = workload.experiment.learner.inner_step_size
     families: dict[str, list[str]] = {}
     skipped: dict[str, str] = {}
@@ -63,7 +68,8 @@ def prepare(steps: int, *, compile_peers: bool = False) -> Group:
             agreement.check(peer, mine, theirs)
             calls[peer] = call
             families.setdefault(family, []).append(peer)
-    operations = {name: arithmetic(uncompiled, meta_params, buckets)}
+    needed = arithmetic(jax.value_and_grad(ours.meta_loss(copying)), meta_params, buckets)
+    operations = {name: arithmetic(uncompiled, meta_params, buckets), copies: needed}
 
     def rows(timings: Timings) -> list[Row]:
         found = [
@@ -73,8 +79,11 @@ def prepare(steps: int, *, compile_peers: bool = False) -> Group:
                 timings, f"{_steps(steps)}, against {NAMES[family]}", wanted, name, families.get(family, [])
             )
         ]
+        found.append(Row(f"{_steps(steps)}, against a copy of the kernels a task", "x", 1.0,
+                         ratio(timings[copies], timings[name]), name, copies))  # fmt: skip
         if steps == 1:
-            found.append(_share(timings, name, operations[name]))
+            found.append(_share(timings, name, operations[name], "1 inner step, arithmetic a second of the peak"))
+            found.append(_share(timings, name, needed, "the same, by the arithmetic of copied kernels, which it saves"))
         return found
 
     return Group(calls, rows, skipped, operations)
@@ -84,12 +93,11 @@ def _steps(steps: int) -> str:
     return f"{steps} inner step{'s' if steps > 1 else ''}"
 
 
-def _share(timings: Timings, name: str, operations: float) -> Row:
+def _share(timings: Timings, name: str, operations: float, title: str) -> Row:
     """Hold our arithmetic a second against that of a large product of matrices in the same round."""
     peak = fastest(timings, ["peak: jax matrix product", "peak: torch matrix product"])
     assert peak is not None
     share = spread(100 * (operations / timings[name]) / (GEMM_FLOPS / timings[peak]))
-    title = "1 inner step, arithmetic a second of the machine's peak"
     return Row(title, "%", GEMM_SHARE, share, name, peak, fraction=share.median / 100)
 
 

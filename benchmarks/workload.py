@@ -70,7 +70,7 @@ def data_source() -> str:
     return "synthetic: lengths log-normal as MovieLens-1M's, random items (METAJAX_DATA holds no ml-1m)"
 
 
-def load(name: str, **choices: int) -> Workload:
+def load(name: str, *, gram_form: bool = True, **choices: int) -> Workload:
     """Bring an experiment of experiments/movielens_1m to life.
 
     With the data set below $METAJAX_DATA its histories are those of the real training users; without, as many users
@@ -78,13 +78,14 @@ def load(name: str, **choices: int) -> Workload:
 
     Args:
         name: such as "melu".
+        gram_form: whether the learner may know that the head is dense layers; else it copies their kernels a task.
         choices: of the learner, such as inner_steps=5.
     """
     experiment, columns, data, offset = _read(name)
     experiment = replace(experiment, learner=replace(experiment.learner, **choices))
     loss = experiment.loss.build(LEVELS)
     model = experiment.model.build(columns, outputs=loss.num_outputs, offset=loss.link(offset))
-    learner = experiment.learner.build(model, loss, columns)
+    learner = experiment.learner.build(model if gram_form else model._replace(dense_head=None), loss, columns)
     return Workload(experiment, columns, *data, learner, offset)
 
 

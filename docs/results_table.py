@@ -26,7 +26,7 @@ OF_PROTOCOL = {
     "warm_up": {"mae": "MAE", "rmse": "RMSE", "auc": "AUC"},
 }
 """Columns of protocols whose papers report others."""
-NO_REPORTS = ("speed.json", "large_log.json", "questions.json")
+NO_REPORTS = ("speed.json", "large_log.json", "questions.json", "serving.json")
 """Kept results of another kind, which have pages of their own."""
 ON_README = (("ml-latest-small", "user_cold", "user_cold"), ("ml-1m", "melu", "user_cold"))
 

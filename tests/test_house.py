@@ -113,6 +113,22 @@ def test_make_alone_lists_every_target():
     assert [line.split()[0] for line in listing.splitlines()] == targets
 
 
+def test_all_tests_say_which_packages_of_debian_they_want_and_install_none(tmp_path):
+    """An environment whose Python does nothing, and no program on the path."""
+    if (make := which("make")) is None:
+        pytest.skip("needs make")
+    (python := tmp_path / "bin" / "python").parent.mkdir()
+    python.write_text(f'#!{which("bash")}\necho ran "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / f"ready-{sys.version_info.major}.{sys.version_info.minor}").touch()
+    command = [make, "--no-print-directory", "test-all", f"PYTHON={sys.executable}", f"VENV={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env={"PATH": str(tmp_path)})
+    wanted, missing, *rest = done.stdout.splitlines()
+    assert "chromium chromium-driver redis-server postgresql prometheus" in wanted
+    assert re.search("apt-get install chromium chromium-driver redis-server (postgresql )?prometheus$", missing)
+    assert re.fullmatch(r"\S+ -m pytest .*\nran -m pytest .*", "\n".join(rest))
+
+
 def test_a_data_set_that_is_absent_skips_with_the_reason(data_root, monkeypatch, tmp_path):
     monkeypatch.delenv("METAJAX_DATA", raising=False)
     with pytest.raises(pytest.skip.Exception, match="ml-1m: METAJAX_DATA is not set"):

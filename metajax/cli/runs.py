@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metajax.cli.compilation import use_compilation_cache
+from metajax.cli.compilation import programs_folder, use_compilation_cache
 from metajax.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def train_verb(arguments: Sequence[str]) -> None:
             overwrite=options.overwrite,
             show_progress=not options.quiet,
             profile=options.profile,
+            traces=programs_folder(),
         )
         if not is_writer():
             return
@@ -112,7 +113,7 @@ def demo_verb(arguments: Sequence[str]) -> None:
 
         use_compilation_cache()
         folder = runs / "demo"
-        train_experiment(replace(flagship(), name="demo"), folder, overwrite=True)
+        train_experiment(replace(flagship(), name="demo"), folder, overwrite=True, traces=programs_folder())
         _evaluate(folder, None, _command("demo", arguments))
         ratings = {
             "Alien (1979)": 5.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from metajax.cli.compilation import use_compilation_cache
+from metajax.cli.compilation import compute_in_place, programs_folder, use_compilation_cache
 from metajax.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def serve_verb(arguments: Sequence[str]) -> None:
 def _serve(run: Path, options: ServeOptions) -> None:
     _check_installed()
     use_compilation_cache(min_seconds=0)
+    compute_in_place()
     from functools import partial
 
     from metajax.experiment import load_experiment
@@ -133,6 +134,7 @@ def _settings(run: Path, options: ServeOptions) -> "Settings":
         linger=options.linger,
         log_requests=options.log_requests,
         owns_process=True,
+        traces=programs_folder(),
     )
 
 

@@ -5,6 +5,7 @@ every file's size and hash are checked.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from metajax.experiment.experiment import Experiment
 from metajax.experiment.exported import PROGRAM
 from metajax.experiment.quantized import Tables, dequantize, quantize
 from metajax.experiment.signature import check_signature, sign
+from metajax.experiment.traces import trace_places
 from metajax.types import PyTree
 
 SCHEMA = 1
@@ -68,6 +70,10 @@ class Artifact:
     meta_params: PyTree
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+
+    def trace_places(self, folder: Path | None) -> Callable[[str], Path] | None:
+        """Return name of a program, with its shapes -> where its trace is kept (`traces.trace_places`)."""
+        return trace_places(self.experiment, self.encoding.columns, self.offset, self.levels, folder)
 
     def new_user(self) -> PyTree:
         """Encode the features of somebody of whom nothing is known."""

@@ -20,6 +20,7 @@ from metajax.experiment.artifact import Artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
+from metajax.experiment.traces import trace_places
 from metajax.experiment.tuned import TUNING
 from metajax.training.autotune import choose_task_chunk
 from metajax.training.distributed import any_process, by_writer, is_writer
@@ -45,6 +46,7 @@ def train_experiment(
     overwrite: bool = False,
     show_progress: bool = True,
     profile: bool = False,
+    traces: Path | None = None,
 ) -> list[Path]:
     """Train every seed of an experiment; all processes of a distributed run call this alike, and process 0 writes.
 
@@ -56,6 +58,7 @@ def train_experiment(
         overwrite: delete what an earlier run left; a study of `metajax tune` stays.
         show_progress: draw a progress bar.
         profile: trace a few outer steps of the first seed that is trained, into `profile` in the folder.
+        traces: folder where traced programs are kept for the next process.
 
     Returns:
         The folders of the seeds.
@@ -87,6 +90,7 @@ def train_experiment(
             resume=resume,
             show_progress=show_progress,
             observe=observe,
+            traces=traces,
         )
         observe = None
         trained = [(selection, best)]
@@ -99,6 +103,7 @@ def train_experiment(
                 resume=resume,
                 show_progress=show_progress,
                 stop_at=int(best.step),
+                traces=traces,
             )
             trained.append((final, again))
         by_writer(partial(_write, trained, seed, seeds[-1] / "artifact"))
@@ -121,6 +126,7 @@ def train_seed(
     show_progress: bool = True,
     stop_at: int | None = None,
     observe: Observe | None = None,
+    traces: Path | None = None,
 ) -> Best:
     """Train one seed in `folder`; `validate`, `stop_at` and `observe` are as for `training.loop.train`."""
     experiment = assembly.experiment
@@ -138,6 +144,7 @@ def train_seed(
         show_progress=show_progress,
         stop_at=stop_at,
         observe=observe,
+        trace=trace_places(experiment, assembly.encoding.columns, assembly.offset, assembly.levels, traces),
     )
 
 

@@ -58,4 +58,23 @@ def ensemble(learner: Learner, members: int) -> Learner:
 
     its = learner.compact
     compact = None if its is None else lambda state, rows: jax.vmap(lambda one: its(one, rows))(state)
-    return Learner(init, represent, begin, adapt, predict, loss, learner.labels, learner.streaming, compact)
+    leave = learner.without
+    without = (
+        None
+        if leave is None
+        else lambda meta_params, state, support, row: jax.vmap(
+            lambda one, its, items: leave(one, its, support._replace(items=items), row), (0, 0, 1)
+        )(meta_params, state, support.items)
+    )
+    return Learner(
+        init,
+        represent,
+        begin,
+        adapt,
+        predict,
+        loss,
+        learner.labels,
+        learner.streaming,
+        compact,
+        without,
+    )

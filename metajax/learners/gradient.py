@@ -4,6 +4,7 @@ fast says what moves in the inner loop, rule how it moves, flow how the outer gr
 is scored. The presets beside this file are a few lines each.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -78,14 +79,8 @@ def gradient_learner(
     check_selection(shapes, fast)
     check_choices(shapes, fast, rule, flow, objective, inner_steps)
     item_moves, user_moves = touches(shapes, fast, "item"), touches(shapes, fast, "user")
-    may_use_gram_form = (
-        model.dense_head is not None
-        and rule.step_size is not None
-        and flow.is_uniform
-        and objective.is_query_loss
-        and inner_steps > 0
-        and selects_all_of(shapes, fast, "head")
-    )
+    is_plain = flow.is_uniform and objective.is_query_loss and inner_steps > 0
+    dense_head = model.dense_head if is_plain and selects_all_of(shapes, fast, "head") else None
 
     def init(key: Key) -> PyTree:
         model_key, rule_key = jax.random.split(key)
@@ -147,11 +142,17 @@ def gradient_learner(
     def predict(meta_params: PyTree, state: GradientState, representations: PyTree) -> Prediction:
         return Prediction(loss.mean(scores(meta_params, state.user, state.fast, representations)))
 
+    def cut_all(gradients: PyTree, progress: jax.Array) -> PyTree:
+        return flow.cut(gradients, jnp.zeros((), jnp.int32), inner_steps, progress)  # a uniform one looks at no step
+
     def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
         task, rows = represent_task(represent, meta_params, task)
         state = begin(meta_params, task.user)
-        if may_use_gram_form and pays(model.dense_head, state.fast["head"], len(task.support.mask), inner_steps):
-            return gram_form_loss(meta_params, state.user, rows, len(task.support.mask), progress), {}
+        num_support = len(task.support.mask)
+        if dense_head and rule.step_size and pays(dense_head, state.fast["head"], num_support, inner_steps):
+            step_size, cut = rule.step_size(meta_params["rule"]), partial(cut_all, progress=progress)
+            of_head = partial(adapted_query_loss, dense_head, loss, meta_params["model"]["head"], state.user, rows)
+            return of_head(num_support=num_support, step_size=step_size, steps=inner_steps, cut=cut), {}
 
         def trajectory() -> PyTree:
             _, phis = descend(meta_params, state, task.support, progress)
@@ -169,21 +170,6 @@ def gradient_learner(
             pull=lambda phi: rule.pull(meta_params["rule"], state.rule, phi),
         )
         return objective.score(run, progress, key), {}
-
-    def gram_form_loss(
-        meta_params: PyTree, user: jax.Array, rows: Examples, num_support: int, progress: jax.Array
-    ) -> jax.Array:
-        return adapted_query_loss(
-            model.dense_head,
-            loss,
-            meta_params["model"]["head"],
-            user,
-            rows,
-            num_support=num_support,
-            step_size=rule.step_size(meta_params["rule"]),
-            steps=inner_steps,
-            cut=lambda gradients: flow.cut(gradients, jnp.zeros((), jnp.int32), inner_steps, progress),
-        )
 
     def labels(meta_params: PyTree) -> PyTree:
         def label(path: tuple, _: jax.Array) -> str:

@@ -46,7 +46,9 @@ class Layer(NamedTuple):
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Apply the layer to `[rows, in]`."""
         outputs = inputs @ self.kernel + self.bias[None, :]
-        return outputs if self.inputs is None else outputs + (inputs @ self.inputs.T + 1) @ self.changes
+        if self.inputs is None or self.changes is None:
+            return outputs
+        return outputs + (inputs @ self.inputs.T + 1) @ self.changes
 
 
 class FirstLayer(NamedTuple):

@@ -43,7 +43,7 @@ from metajax.errors import ConfigError
 from metajax.learners.gaussian import check_likelihood
 from metajax.learners.one_step_ahead import chain_log_likelihood
 from metajax.learners.ridge import linear_features
-from metajax.learners.support_memory import empty_memory, remember
+from metajax.learners.support_memory import empty_memory, forget, remember
 from metajax.learners.token_kernel import shared_kernel, sum_own, sum_weights, token_weights
 from metajax.learners.triangular import cholesky, solve_lower
 from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
@@ -317,4 +317,11 @@ def student_t(
     def compact(state: StudentState, rows: int) -> StudentState:
         return state._replace(ratings=jax.tree.map(lambda leaf: leaf[-rows:], state.ratings))
 
-    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact)
+    def without(meta_params: PyTree, state: StudentState, support: Examples, row: jax.Array) -> StudentState:
+        del meta_params  # no target is looked at again, and so no prior mean
+        own = support.mask[row]
+        mask = forget(state.ratings.mask, support.mask, row)
+        rated = state.rated - own * support.items.rated[row]
+        return state._replace(ratings=state.ratings._replace(mask=mask), rated=rated, count=state.count - own)
+
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact, without)

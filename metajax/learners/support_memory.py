@@ -40,3 +40,16 @@ def remember(memory: Examples, support: Examples) -> Examples:
         return jnp.where(real.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
 
     return Examples(jax.tree.map(only_real, kept.items), only_real(kept.target), real.astype(rows.mask.dtype))
+
+
+def forget(memory_mask: jax.Array, support_mask: jax.Array, row: jax.Array) -> jax.Array:
+    """Return the mask of a memory that was last told a support, without one of its rows; nothing else is moved.
+
+    Args:
+        memory_mask: `[capacity]`.
+        support_mask: `[rows]` of what it was told last.
+        row: of the support; a padding row, or one that is forgotten already, changes nothing.
+    """
+    later = jnp.sum((jnp.arange(support_mask.shape[0]) > row) & (support_mask > 0))
+    place = jnp.arange(memory_mask.shape[0]) == memory_mask.shape[0] - 1 - later
+    return jnp.where(place & (support_mask[row] > 0), 0, memory_mask)

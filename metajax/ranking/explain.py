@@ -52,13 +52,21 @@ class Contribute(Protocol):
 def leave_one_out_effects(learner: Learner) -> Effects:
     """Return what computes, of each rating, the prediction with all minus the prediction without that one.
 
-    The user is adapted anew for every row that is left out, so it is exact for any learner.
+    The user is adapted anew for every row that is left out, so it is exact for any learner. One that has `without`
+    comes to the same state with its ratings where they were, so that what is made of their items alone is made once.
     """
 
     def effects(meta_params: PyTree, rated: Examples, user: PyTree, explained: PyTree) -> jax.Array:
         mean = _means(learner, meta_params, user, explained)
-        without = jax.vmap(lambda mask: mean(rated._replace(mask=mask)))(_all_but_one(rated.mask))
-        return ((mean(rated)[None] - without) * rated.mask[:, None]).T
+        leave_out = learner.without
+        if leave_out is None:
+            without = jax.vmap(lambda mask: mean(rated._replace(mask=mask)))(_all_but_one(rated.mask))
+            return ((mean(rated)[None] - without) * rated.mask[:, None]).T
+        state = learner.adapt(meta_params, learner.begin(meta_params, user), rated)
+        predicted = lambda state: learner.predict(meta_params, _small(learner, state, rated), explained).mean  # noqa: E731
+        rows = jnp.arange(rated.mask.shape[0])
+        without = jax.vmap(lambda row: predicted(leave_out(meta_params, state, rated, row)))(rows)
+        return ((predicted(state)[None] - without) * rated.mask[:, None]).T
 
     return effects
 
@@ -132,9 +140,14 @@ def check_additive(learner: Learner, meta_params: PyTree, rated: Examples, user:
 def _means(learner: Learner, meta_params: PyTree, user: PyTree, explained: PyTree) -> Callable[[Examples], jax.Array]:
     def mean(rated: Examples) -> jax.Array:
         state = learner.adapt(meta_params, learner.begin(meta_params, user), rated)
-        return learner.predict(meta_params, state, explained).mean
+        return learner.predict(meta_params, _small(learner, state, rated), explained).mean
 
     return mean
+
+
+def _small(learner: Learner, state: PyTree, rated: Examples) -> PyTree:
+    """Return a state with room for the rated rows only, which predicts the same."""
+    return state if learner.compact is None else learner.compact(state, rated.mask.shape[0])
 
 
 def _all_but_one(mask: jax.Array) -> jax.Array:

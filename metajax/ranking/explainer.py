@@ -37,7 +37,7 @@ class Explainer:
         """
         self._learner, self._meta_params, self._representations = learner, meta_params, representations
         self._user, self._scale = user, scale
-        self._compiled = {method: jax.jit(_effects(learner, method)) for method in METHODS}
+        self._compiled = {method: jax.jit(explanation(learner, method)) for method in METHODS}
         self._is_additive = False
 
     def effects(
@@ -88,7 +88,7 @@ class Explainer:
         self._is_additive = True
 
 
-def _effects(learner: Learner, method: str) -> Callable[..., jax.Array]:
+def explanation(learner: Learner, method: str = METHODS[0]) -> Callable[..., jax.Array]:
     """Return (meta_params, catalogue, user, rated positions, target, explained positions) -> `[explained, rows]`."""
     effects, parts = leave_one_out_effects(learner), additive_contributions(learner)
 

@@ -24,46 +24,61 @@ class Access:
         self.tokens = tokens
         self.rates = Rates()
 
-    def identify(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal | None:
+    def identify(self, authorization: str | None, cookie: str | None) -> Principal | None:
         """Return who asks: by the header if there is one, else by the cookie."""
-        header = connection.headers.get("authorization")
-        if header is not None:
-            word, _, text = header.partition(" ")
+        if authorization is not None:
+            word, _, text = authorization.partition(" ")
             if word.lower() != "bearer":
                 return None
             found = self.keys.find(text.strip())
             return found or (self.tokens.find(text.strip()) if self.tokens else None)
-        cookie = connection.cookies.get(COOKIE)
         return self.sessions.find(cookie) if cookie and self.sessions else None
 
-    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        """Let a request pass, or raise; the principal is put into its state."""
-        scope = handler.opt.get("scope")
-        if scope is None:
-            return
+    def admit(self, scope: str, authorization: str | None, cookie: str | None) -> Principal:
+        """Return who asks, if they may.
+
+        Raises:
+            RequestError: if they may not, or not so often.
+        """
         if scope == "admin" and not self.keys.has_admin and self.tokens is None:
             raise RequestError(404, "not_found", "Not Found")
-        found = self.identify(connection)
+        found = self.identify(authorization, cookie)
         if found is None:
             raise RequestError(401, "no_key", "Send a key: the header `Authorization: Bearer <key>`.")
         if found.rate is not None and (seconds := self.rates.wait(found.name, found.rate)):
             raise RequestError(429, "rate", f"This key may ask {found.rate:g} times a second.", retry_after=seconds)
         if scope not in found.scopes:
             raise forbidden(f"This needs a key of the scope {scope}.")
+        return found
+
+    async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        """Let a request pass, or raise; the principal is put into its state."""
+        scope = handler.opt.get("scope")
+        if scope is None:
+            return
+        found = self.admit(scope, connection.headers.get("authorization"), connection.cookies.get(COOKIE))
         connection.state.principal = found
-        note(connection, PRINCIPAL, found.name)
+        note(connection.scope, PRINCIPAL, found.name)
 
 
-def check_user(request: Request[Any, Any, Any], user: str | None) -> None:
+def check_bound(found: Principal, user: str | None) -> None:
     """Refuse another user to who is bound to one.
 
     Raises:
         RequestError: 403.
     """
-    bound = principal(request).user
-    if bound is not None and user is not None and user != bound:
+    if found.user is not None and user is not None and user != found.user:
         raise forbidden("This key is bound to another user.")
-    note(request, USER, user)
+
+
+def check_user(request: Request[Any, Any, Any], user: str | None) -> None:
+    """Check that who asks may ask about a user, who is noted for the log.
+
+    Raises:
+        RequestError: 403.
+    """
+    check_bound(principal(request), user)
+    note(request.scope, USER, user)
 
 
 def principal(request: Request[Any, Any, Any]) -> Principal:

@@ -21,6 +21,7 @@ from metajax.serving import (
     routes_users,
 )
 from metajax.serving.access import Access
+from metajax.serving.direct import Direct
 from metajax.serving.http import Frame, StrictRequest, error_response
 from metajax.serving.logs import UserHash
 from metajax.serving.service import Service
@@ -51,6 +52,7 @@ HANDLERS = [
     routes_admin.split_models,
     routes_kserve.live,
     routes_kserve.ready,
+    routes_kserve.server_metadata,
     routes_kserve.metadata,
     routes_kserve.infer,
 ]
@@ -92,4 +94,5 @@ def make_app(service: Service, access: Access) -> Frame:
         ),
     )
     full = {"/v1/recommend": service.listing.is_full, "/v1/feedback": service.storing.is_full}
-    return Frame(app, service.metrics, UserHash(access.keys.derived("log")), service.settings, full)
+    direct = Direct(app, service, access)
+    return Frame(direct, service.metrics, UserHash(access.keys.derived("log")), service.settings, full)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from metajax.serving.metrics import Metrics
+from metajax.serving.requests import Choice
 from metajax.serving.settings import Buckets
 from metajax.serving.version import Leaves, Version
 from metajax.training.compilations import compilations_here
@@ -49,7 +50,7 @@ class Job:
         start: what adapting starts from.
         positions: int32 `[rated]`, in the catalogue; of any length.
         target: float32 `[rated]`.
-        allowed: bool `[items]`, what may be listed.
+        choice: what may be listed.
         n: most items to list.
         wants_state: return the adapted state too.
         answer: where the answer goes.
@@ -59,7 +60,7 @@ class Job:
     start: Leaves
     positions: np.ndarray
     target: np.ndarray
-    allowed: np.ndarray
+    choice: Choice
     n: int
     wants_state: bool
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -68,12 +69,13 @@ class Job:
 def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     """Answer jobs of one version together; at most as many as the largest bucket holds."""
     version = jobs[0].version
-    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks, len(jobs)) - len(jobs))]
+    rows = Buckets.smallest(buckets.rows, max(len(job.positions) for job in jobs))
+    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks_for(rows), len(jobs)) - len(jobs))]
     adapted, rounds = version.together([job.start for job in padded]), _rounds(padded, buckets)
     for ratings in rounds:
         adapted = version.adapt(adapted, *ratings)
     k = Buckets.smallest(buckets.lists, max(job.n for job in jobs))
-    lists = version.rank(adapted, *rounds[-1], np.stack([job.allowed for job in padded]), k)
+    lists = version.rank(adapted, *rounds[-1], _allowed(padded), k)
     wants = any(job.wants_state for job in jobs)
     states = jax.tree.map(np.asarray, adapted) if wants else None
     positions, scores, variances, losses = map(np.asarray, lists)
@@ -88,6 +90,14 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
         )
         for row, job in enumerate(jobs)
     ]
+
+
+def _allowed(jobs: Sequence[Job]) -> np.ndarray:
+    """Return bool `[users, items]`, what may be listed."""
+    allowed = np.stack([job.choice.among for job in jobs])
+    without = [job.choice.without for job in jobs]
+    allowed[np.repeat(np.arange(len(jobs)), [len(closed) for closed in without]), np.concatenate(without)] = False
+    return allowed
 
 
 def _rounds(jobs: Sequence[Job], buckets: Buckets) -> list[tuple[np.ndarray, np.ndarray]]:

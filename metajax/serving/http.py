@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import re
+import secrets
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from itertools import count
+from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 
 from metajax.errors import DataError, StoreError
@@ -31,6 +31,8 @@ PRINCIPAL, USER = "metajax_principal", "metajax_user"
 """Where a request's scope says who asks, and for whom: the log has hashes of both."""
 READINESS = ("/health/ready", "/v2/health/ready")
 """Routes that are asked again and again until the service is ready."""
+_PROCESS, _numbers = secrets.token_hex(8), count(1)
+"""Of ids that are given here: a random one took as long as finding the route."""
 GIVEN_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "invalid"}
 HEADERS = [
@@ -58,12 +60,21 @@ class StrictRequest(Request[Any, Any, Any]):
             RequestError: 400, with the place of what is wrong.
         """
         field = self.route_handler.parsed_data_field
-        try:
-            return msgspec.json.decode(await self.body(), type=field.annotation if field else Any)
-        except msgspec.ValidationError as error:
-            raise invalid(f"{error}.") from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise invalid(f"The body is not JSON: {error}.") from error
+        return decode(await self.body(), field.annotation if field else Any)
+
+
+def decode(body: bytes, kind: Any) -> Any:
+    """Decode a body.
+
+    Raises:
+        RequestError: 400, with the place of what is wrong.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise invalid(f"{error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"The body is not JSON: {error}.") from error
 
 
 class Frame:
@@ -102,7 +113,7 @@ class Frame:
 
         is_full = self._full.get(scope["path"])
         if is_full is not None and is_full():
-            await _turn_away(send_framed, request_id)
+            await refuse(send_framed, too_busy(), request_id)  # at the least cost, so that others are answered in time
             self._measure(scope, status, time.perf_counter() - began)
             return
         try:
@@ -122,16 +133,17 @@ class Frame:
             log.log(level, "request", extra=fields | hashes)
 
 
-async def _turn_away(send: Send, request_id: str) -> None:
-    """Answer 429 at the least cost, so that those who are inside are answered in time."""
-    problem = too_busy()
+async def refuse(send: Send, problem: RequestError, request_id: str) -> None:
+    """Answer with an error, without the framework."""
     body = msgspec.json.encode(Error(ErrorBody(problem.code, str(problem), request_id)))
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(problem.retry_after).encode()),
-    ]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    headers = [(name.lower().encode(), value.encode()) for name, value in error_headers(problem).items()]
+    await send_json(send, problem.status, body, headers)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with a body that is JSON, without the framework."""
+    named = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -159,7 +171,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and GIVEN_ID.fullmatch(value):
             return value.decode()
-    return uuid.uuid4().hex
+    return f"{_PROCESS}-{next(_numbers)}"
 
 
 def request_id(request: Request[Any, Any, Any]) -> str:
@@ -167,9 +179,9 @@ def request_id(request: Request[Any, Any, Any]) -> str:
     return request.scope.get(REQUEST_ID, "")
 
 
-def note(connection: ASGIConnection[Any, Any, Any, Any], name: str, value: str | None) -> None:
+def note(scope: Any, name: str, value: str | None) -> None:
     """Put into a request's scope what the log will want."""
-    cast("Scope", connection.scope)[name] = value
+    scope[name] = value
 
 
 def problem_of(error: Exception) -> RequestError:
@@ -187,14 +199,23 @@ def problem_of(error: Exception) -> RequestError:
     return RequestError(500, "defect", "The service failed at this request. The log has more under its id.")
 
 
+def log_defect(problem: RequestError, error: Exception, request_id: str) -> None:
+    """Log what should not have been, with its trace, which no answer has."""
+    if problem.status == 500:
+        log.error("defect", exc_info=error, extra={"request_id": request_id})
+
+
+def error_headers(problem: RequestError) -> dict[str, str]:
+    """Return the headers that an error's answer has beside those of every answer."""
+    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
+    return headers | ({"WWW-Authenticate": "Bearer"} if problem.status == 401 else {})
+
+
 def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer a request with an error."""
     problem = problem_of(error)
-    if problem.status == 500:
-        log.error("defect", exc_info=error, extra={"request_id": request_id(request)})
-    headers = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
-    if problem.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+    log_defect(problem, error, request_id(request))
+    headers = error_headers(problem)
     if request.scope["path"].startswith("/v2/"):  # of the Open Inference Protocol
         return Response({"error": str(problem)}, status_code=problem.status, headers=headers)
     body = ErrorBody(problem.code, str(problem), request_id(request))

@@ -45,24 +45,39 @@ def stored(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of the store: another version may have had other items and another scale."""
     found = {item: version.catalogue.position(item) for item in ratings}
     known = [(position, ratings[item]) for item, position in found.items() if position is not None]
-    target = np.array([rating for _, rating in known], np.float32).clip(*version.artifact.scale)
+    low, high = version.artifact.scale
+    target = np.array([min(max(rating, low), high) for _, rating in known], np.float32)
     unknown = [item for item, position in found.items() if position is None]
     return Rated(np.array([position for position, _ in known], np.int32), target, unknown, [])
 
 
-def allowed(request: Request, catalogue: Catalogue, rated: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return which items may be listed, bool `[items]`, and the items of the request that nobody knows."""
+class Choice(NamedTuple):
+    """What may be listed.
+
+    Attributes:
+        among: bool `[items]`; read it only, for requests share it.
+        without: int32 `[closed]`, positions that may not be listed all the same.
+        unknown: items of the request that are not in the catalogue.
+    """
+
+    among: np.ndarray
+    without: np.ndarray
+    unknown: list[str]
+
+
+def choice(request: Request, catalogue: Catalogue, rated: np.ndarray) -> Choice:
+    """Return which items may be listed. The mask itself is made in the batch's thread: see `batching.run`."""
     candidates, unknown = _positions(request.candidates or [], catalogue)
     excluded, not_excluded = _positions(request.exclude, catalogue)
-    mask = catalogue.rated_often_enough(request.min_ratings).copy()
+    among = catalogue.rated_often_enough(request.min_ratings)
     if request.candidates is not None:
-        among = np.zeros_like(mask)
-        among[candidates] = True
-        mask &= among
-    mask[excluded] = False
-    if request.exclude_seen:
-        mask[rated] = False
-    return mask, [*unknown, *not_excluded]
+        chosen = np.zeros_like(among)
+        chosen[candidates] = among[candidates]
+        among = chosen
+    without = rated if request.exclude_seen else rated[:0]
+    if excluded:
+        without = np.concatenate([without, np.array(excluded, np.int32)])
+    return Choice(among, without, [*unknown, *not_excluded])
 
 
 def _positions(items: Iterable[str], catalogue: Catalogue) -> tuple[list[int], list[str]]:

@@ -4,6 +4,7 @@ References:
     https://github.com/kserve/open-inference-protocol
 """
 
+from importlib.metadata import version as version_of
 from typing import Annotated, Any, Literal
 
 from litestar import Request, get, post
@@ -77,6 +78,14 @@ class Metadata(Struct):
     outputs: list[TensorInfo]
 
 
+class ServerMetadata(Struct):
+    """What answers; of the protocol's extensions it has none."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
 class Truth(Struct):
     """An answer to a question of health."""
 
@@ -100,6 +109,12 @@ async def ready(service: TheService) -> Readiness:
     """Answer 200 once requests are answered."""
     await check_ready(service)
     return Readiness()
+
+
+@get("/v2", summary="KServe: server")
+async def server_metadata() -> ServerMetadata:
+    """Describe the server."""
+    return ServerMetadata("metajax", version_of("metajax"), [])
 
 
 @get(f"/v2/models/{MODEL}", summary="KServe: metadata")

@@ -149,10 +149,10 @@ class Service:
 
     async def _answer(self, version: Version, request: Request, planned: Plan) -> tuple[Answer, list[str]]:
         rated = planned.everything.positions
-        mask, strangers = requests.allowed(request, version.catalogue, rated)
+        choice = requests.choice(request, version.catalogue, rated)
         news = planned.news
-        job = Job(version, planned.start, news.positions, news.target, mask, request.n, planned.wants_state)
-        return await self.batcher.answer(job), strangers
+        job = Job(version, planned.start, news.positions, news.target, choice, request.n, planned.wants_state)
+        return await self.batcher.answer(job), choice.unknown
 
     async def _explained(self, version: Version, request: Request, planned: Plan, answer: Answer) -> list[Item]:
         """Return the items of an answer, each with the ratings that moved it most."""

@@ -1,7 +1,8 @@
 """Users in one SQLite file: the store that needs no server, for the processes of one machine.
 
 WAL, synchronous=FULL and one thread that writes: calls that wait for it share a transaction, and return after the
-fsync of its commit. Reads have a connection of their own and do not wait for writes.
+fsync of its commit. Reads have a thread and a connection of their own and do not wait for writes; they share
+transactions too, for passing from one thread to another took longer than reading.
 """
 
 import asyncio
@@ -54,6 +55,15 @@ class _Waiting(NamedTuple):
     future: "Future[Any]"
 
 
+class _Reading(NamedTuple):
+    call: Call
+    future: "asyncio.Future[Any]"
+
+
+Outcome = tuple[Any, BaseException | None]
+"""What a read came to: a result, or an error."""
+
+
 class SqliteStore:
     """Keeps users in the file `path`, which is made if it is not there, readable by its owner alone.
 
@@ -73,6 +83,7 @@ class SqliteStore:
         self._path = path
         self._is_to_be_swept = False
         self._waiting: deque[_Waiting] = deque()
+        self._reading: deque[_Reading] = deque()
         with _errors_told(path):
             self._file = _make_private(path)
             self._write_connection = _connect(path, busy_seconds)
@@ -122,13 +133,37 @@ class SqliteStore:
         self._write_connection.close()
 
     async def _read(self, call: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.wrap_future(self._submit(self._reader, self._read_now, call))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._reading.append(_Reading(call, future))
+        if len(self._reading) == 1:  # else a submission that has not begun takes it along
+            try:
+                self._submit(self._reader, self._read_all_that_wait, loop)
+            except StoreError:
+                self._reading.clear()
+                raise
+        return await future
 
-    def _read_now(self, call: Callable[[sqlite3.Connection], T]) -> T:
+    def _read_all_that_wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        group = [self._reading.popleft() for _ in range(len(self._reading))]
+        try:
+            outcomes = self._read_together(group)
+        except BaseException:
+            outcomes = [self._read_alone(reading) for reading in group]  # an error of one is no error of another
+        loop.call_soon_threadsafe(_answer, group, outcomes)
+
+    def _read_alone(self, reading: _Reading) -> Outcome:
+        try:
+            return self._read_together([reading])[0]
+        except BaseException as error:
+            return None, error
+
+    def _read_together(self, group: Sequence[_Reading]) -> list[Outcome]:
+        """Run calls in one transaction."""
         with _errors_told(self._path):
             self._check_that_the_file_is_there()
             with _transaction(self._read_connection, "BEGIN"):
-                return call(self._read_connection)
+                return [(reading.call(self._read_connection), None) for reading in group]
 
     async def _write(self, call: Callable[[sqlite3.Connection], T]) -> T:
         future: Future[T] = Future()
@@ -196,6 +231,16 @@ class SqliteStore:
             )
         else:
             self._is_to_be_swept = bool(busy)
+
+
+def _answer(group: Sequence[_Reading], outcomes: Sequence[Outcome]) -> None:
+    for reading, (result, error) in zip(group, outcomes, strict=True):
+        if reading.future.done():  # given up
+            continue
+        if error is None:
+            reading.future.set_result(result)
+        else:
+            reading.future.set_exception(error)
 
 
 def _insert(connection: sqlite3.Connection, events: Sequence[Event]) -> list[bool]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import polars as pl
 from metajax import files
 from metajax.errors import DataError, StorageError
 from metajax.ranking import BLOCK, adapt_to, is_linear
+from metajax.ranking.explainer import explanation
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
 from metajax.serving.programs import Lists, adapting, ranking
 from metajax.serving.settings import Buckets
+from metajax.training import kept
 from metajax.types import PyTree
 
 Leaves = list[np.ndarray]
@@ -34,6 +36,8 @@ QUESTIONS = 8
 """Most questions that are chosen at once."""
 ASKED_ROWS = 24
 """Ratings that questions are chosen by of a learner whose predictions cost by the room for ratings: the latest."""
+
+OF_LISTS = jax.tree.structure(Lists(*[jax.ShapeDtypeStruct((), np.float32)] * 4))  # pyright: ignore[reportArgumentType]
 
 
 class Version:
@@ -57,11 +61,15 @@ class Version:
         self._representations = recommender.representations
         self.grows = recommender.learner.compact is not None
         self._adapt = adapting(recommender.learner)
-        self._rank = ranking(recommender.learner, linear=self._is_linear())
+        self._linear = self._is_linear()
+        self._rank = ranking(recommender.learner, linear=self._linear)
+        self._explain = jax.jit(explanation(recommender.learner))
         self._asked = jax.jit(self._adapted_to_ask)
-        self._compiled: dict[tuple[int, ...], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
+        self._nobody = self._encoded({})
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
+        self._of_states = self._structure if self.is_exact else self._structure_of_states()
 
     @classmethod
     def load(cls, run: Path, *, experiment: Any = None, public_key: Path | None = None) -> "Version":
@@ -110,10 +118,12 @@ class Version:
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
         rated, ratings = _latest(positions, target, EXPLAINED_ROWS)
-        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features)
+        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features) if features else self._nobody
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
         padded = [np.pad(part, (0, EXPLAINED - len(part))) for part in parts]
-        found = [self.recommender.explainer.effects(user, rated, ratings, part) for part in padded]
+        of = (self._meta_params, self._representations, user, rated, ratings)
+        explain = self._compiled.get("effects", self._explain)
+        found = [np.asarray(explain(*of, part)) for part in padded]
         return np.concatenate(found)[: len(explained), :count]
 
     def questions(
@@ -126,28 +136,25 @@ class Version:
         """
         strategy = None if self.is_exact else "popularity_entropy"
         rated, ratings = _latest(positions, target, ASKED_ROWS if self.grows else EXPLAINED_ROWS)
-        state = self._asked(self._meta_params, self._representations, self._encoded({}), rated, ratings)
+        state = self._asked(self._meta_params, self._representations, self._nobody, rated, ratings)
         positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
         return positions[:n], worth[:n]
 
-    def warm_up(self, buckets: Buckets, *, forget: bool = False) -> None:
+    def warm_up(self, buckets: Buckets, *, forget: bool = False, traces: Path | None = None) -> None:
         """Compile every program that a request may need.
 
         Args:
             buckets: the sizes.
             forget: drop what JAX keeps of tracing, of the whole process: of one that only serves, 70 MB.
+            traces: folder where traced programs are kept for the next process.
         """
-        shared = (self._meta_params, self._representations)
-        for users, rows in product(buckets.tasks, buckets.rows):
-            ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
-            starts = self.together([self.prior] * users)
-            adapt = self._adapt.lower(*shared, starts, *ratings).compile()
-            states, nothing = adapt(*shared, starts, *ratings), np.zeros((users, len(self.catalogue)), bool)
-            self._compiled[users, rows] = adapt
-            for k in buckets.lists:
-                rank = self._rank.lower(*shared, states, *ratings, nothing, k=k).compile()
-                jax.block_until_ready(rank(*shared, states, *ratings, nothing))
-                self._compiled[users, rows, k] = rank
+        for rows in buckets.rows:
+            for users in buckets.tasks_for(rows):
+                self._warm_up_for(users, rows, buckets.lists, traces)
+        if "effects" not in self._compiled:
+            rated = np.full(EXPLAINED_ROWS, -1, np.int32), np.zeros(EXPLAINED_ROWS, np.float32)
+            of = (self._nobody, *rated, np.zeros(EXPLAINED, np.int32))
+            self._compiled["effects"] = self._program(traces, self._explain, of, jax.tree.structure(0), "effects")
         if forget:
             jax.clear_caches()
         self.start({})
@@ -156,6 +163,40 @@ class Version:
         self.questions(position, rating, 1, position)
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
+
+    def _warm_up_for(self, users: int, rows: int, lists: Sequence[int], traces: Path | None) -> None:
+        """Compile what a batch of so many users and rows needs, unless that is done."""
+        if all((users, rows, k) in self._compiled for k in lists):
+            return
+        ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
+        starts = self.together([self.prior] * users)
+        name = f"{users} {rows}"
+        self._compiled[users, rows] = self._program(
+            traces, self._adapt, (starts, *ratings), self._of_states, f"adapt {name}"
+        )
+        states, nothing = self.adapt(starts, *ratings), np.zeros((users, len(self.catalogue)), bool)
+        for k in lists:
+            rank = partial(self._rank, k=k)
+            self._compiled[users, rows, k] = self._program(
+                traces, rank, (states, *ratings, nothing), OF_LISTS, f"rank {name} {k}"
+            )
+            jax.block_until_ready(self.rank(states, *ratings, nothing, k))
+
+    def _program(
+        self, folder: Path | None, function: Callable[..., Any], arguments: Sequence[Any], result: Any, name: str
+    ) -> Callable[..., Any]:
+        """Compile a function of the parameters, the catalogue and `arguments`."""
+        arguments = (self._meta_params, self._representations, *arguments)
+        place = self.artifact.trace_places(folder)
+        shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
+        path = place and place(f"{name} {self._linear} {jax.tree.structure(arguments)} {shapes}")
+        return kept.compiled(function, arguments, result=result, path=path)
+
+    def _structure_of_states(self) -> Any:
+        ratings = np.full((1, 1), -1, np.int32), np.zeros((1, 1), np.float32)
+        starts = self.together([self.prior])
+        states = jax.eval_shape(self._adapt, self._meta_params, self._representations, starts, *ratings)
+        return jax.tree.structure(states)
 
     def _adapted_to_ask(
         self, meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array

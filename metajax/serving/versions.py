@@ -151,7 +151,7 @@ class Versions:
 
 def _checked(version: Version, settings: Settings, forget: bool = False) -> Version:
     """Compile a version, and see that what it predicts are numbers."""
-    version.warm_up(settings.buckets, forget=forget)
+    version.warm_up(settings.buckets, forget=forget, traces=settings.traces)
     shape = (1, settings.buckets.rows[0])
     nothing = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
     states = version.adapt(version.together([version.prior]), *nothing)

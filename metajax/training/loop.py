@@ -6,7 +6,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
-from metajax.tasks.episodes import EpisodeConfig
+from metajax.tasks.episodes import Bucket, EpisodeConfig
 from metajax.training.checkpoints import Checkpoints
 from metajax.training.compilations import compilations
 from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
@@ -104,6 +104,7 @@ def train(
     show_progress: bool = True,
     stop_at: int | None = None,
     observe: Observe | None = None,
+    trace: Callable[[str], Path] | None = None,
 ) -> Best:
     """Meta-train a learner and return the best meta-parameters.
 
@@ -122,6 +123,8 @@ def train(
         show_progress: draw a progress bar.
         stop_at: the last step, `config.outer_steps` by default; schedules do not change with it.
         observe: is shown what is about to run, before the first step: to trace it, or to ask for its memory.
+        trace: name of a program -> where its trace is kept for the next process, under a name that says what the
+            learner, the optimiser, the episodes and the configuration are; used on one device, and by default not.
 
     Raises:
         TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
@@ -143,6 +146,7 @@ def train(
         num_steps=config.outer_steps,
         accumulate=config.accumulate,
         shardings=(shardings, everywhere(mesh)),
+        trace=_with_sizes(trace, buckets) if trace and mesh.size == 1 else None,
     )
     _check_choices(config, optimizer, feed, source, meta_loss, state.meta_params)
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -179,6 +183,11 @@ def train(
                 raise KeyboardInterrupt
     checkpoints.close()
     return best._replace(meta_params=whole(best.meta_params))
+
+
+def _with_sizes(trace: Callable[[str], Path], buckets: Sequence[Bucket]) -> Callable[[str], Path]:
+    sizes = [(bucket.rows, bucket.tasks, bucket.weight) for bucket in buckets]
+    return lambda name: trace(f"{name} {sizes}")
 
 
 def _check_choices(

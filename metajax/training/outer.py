@@ -1,6 +1,8 @@
 """The one outer loop's step: draw a meta-batch, take the mean loss over tasks, move the meta-parameters."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +14,7 @@ from jax.sharding import Mesh
 
 from metajax.tasks.episodes import Bucket
 from metajax.training.compiling import compiler_options
+from metajax.training.kept import traced
 from metajax.training.mesh import over_tasks
 from metajax.training.mover import Mover
 from metajax.types import Key, Learner, Metrics, PyTree, Task
@@ -68,6 +71,7 @@ def make_outer_steps(
     num_steps: int,
     accumulate: int = 1,
     shardings: Any = None,
+    trace: Callable[[str], Path] | None = None,
 ) -> Callable[..., tuple[TrainState, StepInfo]]:
     """Compile (state, source, count, rows) -> `count` outer steps in one scan; the state's buffers are donated.
 
@@ -82,6 +86,8 @@ def make_outer_steps(
         num_steps: of the whole run; progress = step / num_steps.
         accumulate: meta-batches whose gradients are averaged in one step.
         shardings: of what is returned, the state and what the log wants; the compiler's choice by default.
+        trace: name of a program and its shapes -> where its trace is kept for the next process (`kept.place`); of
+            programs on one device, whose rows are not read from disk. By default none is kept.
     """
 
     def gradient(meta_params: PyTree, batches: PyTree, progress: jax.Array) -> tuple:
@@ -124,10 +130,42 @@ def make_outer_steps(
         compiler_options=compiler_options(),
     )
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
+    from_traces: dict[int, Callable] = {}
 
     def steps(state: TrainState, source: Source, count: int, rows: PyTree = None) -> tuple[TrainState, StepInfo]:
         if isinstance(state.step, Tracer):  # within a caller's program, whose options count
             return outer_steps(state, source, seed_key, rows, count)
-        return compiled(state, source, seed_key, rows, count=count)
+        if trace is None or rows is not None:
+            return compiled(state, source, seed_key, rows, count=count)
+        if count not in from_traces:
+            from_traces[count] = _from_trace(partial(outer_steps, rows=None, count=count), count, state, source, trace)
+        return from_traces[count](state, source, jax.random.key_data(seed_key))
+
+    return steps
+
+
+def _from_trace(
+    outer_steps: Callable, count: int, state: TrainState, source: Source, trace: Callable[[str], Path]
+) -> Callable:
+    """Compile (state, source, data of the seed's key) -> outer steps, by a trace that is kept or will be."""
+    of_state, structure = jax.tree.structure(state), jax.tree.structure((state, source, 0))
+
+    def flat(*leaves: jax.Array) -> dict[str, Any]:
+        state, source, key = jax.tree.unflatten(structure, leaves)
+        state, info = outer_steps(state, source, jax.random.wrap_key_data(key))
+        return info._asdict() | {"state": jax.tree.leaves(state)}
+
+    key = jax.random.key_data(jax.random.key(0))
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((state, source, key))]
+    path = trace(f"outer steps {count} {structure} {shapes}")
+    run = jax.jit(
+        traced(flat, shapes, path),
+        donate_argnums=tuple(range(of_state.num_leaves)),
+        compiler_options=compiler_options(),
+    )
+
+    def steps(*arguments: PyTree) -> tuple[TrainState, StepInfo]:
+        found = run(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(of_state, found.pop("state")), StepInfo(**found)
 
     return steps

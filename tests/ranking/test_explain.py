@@ -32,7 +32,7 @@ def mean(learner, meta_params, rated, user, explained):
     return learner.predict(meta_params, state, explained).mean
 
 
-@pytest.mark.parametrize("name", ["ridge", "maml", "cnp"])
+@pytest.mark.parametrize("name", ["ridge", "maml", "cnp", "student_t", "ensemble"])
 def test_an_effect_is_the_change_by_leaving_one_out(name):
     learner, meta_params, rated, user, explained = rated_by_somebody(name)
     effects = jax.jit(leave_one_out_effects(learner))(meta_params, rated, user, explained)

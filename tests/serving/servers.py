@@ -34,6 +34,16 @@ def accepts(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+def answers_ping(port: int) -> bool:
+    """Say whether Redis has read its files: until then it accepts connections and refuses commands."""
+    with socket.socket() as client:
+        if client.connect_ex(("127.0.0.1", port)) != 0:
+            return False
+        client.settimeout(10)
+        client.sendall(b"PING\r\n")
+        return client.recv(100).startswith(b"+PONG")
+
+
 class Server:
     """A process that is started, stopped and started again on the same port and files."""
 
@@ -80,7 +90,7 @@ class RedisServer(Server):
 
     def start(self) -> None:
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self.folder, "--save", ""]
-        wait_until(lambda: accepts(self.port), self.launch([self.program, *place, *self.options]))
+        wait_until(lambda: answers_ping(self.port), self.launch([self.program, *place, *self.options]))
 
 
 class PostgresServer(Server):

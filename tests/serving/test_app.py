@@ -7,6 +7,7 @@ import time
 import pytest
 from serving import worlds
 
+import metajax
 from metajax.errors import StoreError
 from metajax.serving.settings import Settings
 
@@ -338,6 +339,7 @@ def tensors(**inputs):
 def test_the_open_inference_protocol(running):
     assert running.get("/v2/health/live").json() == {"live": True}
     assert running.get("/v2/health/ready").json() == {"ready": True}
+    assert running.get("/v2").json() == {"name": "metajax", "version": metajax.__version__, "extensions": []}
     assert running.get("/v2/models/metajax").json()["versions"] == ["one"]
     body = {"id": "7", "inputs": tensors(items=list(LOVES), ratings=list(LOVES.values())), "parameters": {"n": 3}}
     answer = running.post("/v2/models/metajax/infer", body).json()

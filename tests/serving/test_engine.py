@@ -11,6 +11,7 @@ from serving import worlds
 from metajax.errors import ConfigError
 from metajax.serving.batching import Batcher, Job, run
 from metajax.serving.metrics import Metrics
+from metajax.serving.requests import Choice
 from metajax.serving.settings import Buckets
 from metajax.training.compilations import compilations
 
@@ -23,9 +24,8 @@ def make_jobs(version, histories):
     for number, count in enumerate(histories):
         positions = np.roll(np.arange(worlds.NUM_ITEMS, dtype=np.int32), number)[:count]
         target = np.resize(np.array([5.0, 1.0, 3.0], np.float32), count)
-        allowed = np.ones(worlds.NUM_ITEMS, bool)
-        allowed[positions] = False
-        jobs.append(Job(version, version.prior, positions, target, allowed, 1 + number, True))
+        choice = Choice(np.ones(worlds.NUM_ITEMS, bool), positions, [])
+        jobs.append(Job(version, version.prior, positions, target, choice, 1 + number, True))
     return jobs
 
 
@@ -73,7 +73,7 @@ def test_answers_are_the_recommenders(which, count, request):
 def test_a_longer_history_than_fits_is_its_latest_ratings(anew):
     """For a learner that cannot take one part after another."""
     long, latest = asyncio.run(jobs_in_loop(anew, [19, 19]))
-    short = Job(anew, anew.prior, long.positions[-8:], long.target[-8:], long.allowed, long.n, False, latest.answer)
+    short = Job(anew, anew.prior, long.positions[-8:], long.target[-8:], long.choice, long.n, False, latest.answer)
     (one,), (other,) = run([long], worlds.BUCKETS), run([short], worlds.BUCKETS)
     np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-5)
 
@@ -121,3 +121,19 @@ def test_a_batch_that_fails_fails_its_jobs_only(version, monkeypatch):
 def test_buckets_ascend(sizes):
     with pytest.raises(ConfigError, match="Buckets ascend"):
         Buckets(rows=sizes)
+
+
+def test_long_histories_are_answered_alone_or_in_the_largest_batch(version, monkeypatch):
+    """Nothing else is compiled for them, and nothing compiles when they come."""
+    assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(4) == (1, 2, 4)
+    assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(8) == (1, 4)
+    assert Buckets(tasks=(1,), rows=(4, 8)).tasks_for(8) == (1,)
+    sizes = []
+    adapt = version.adapt
+    monkeypatch.setattr(version, "adapt", lambda *of: sizes.append(of[1].shape) or adapt(*of))
+    jobs, before = asyncio.run(jobs_in_loop(version, [8, 1])), compilations()
+    buckets = Buckets(tasks=(1, 2, 4), rows=(4, 8), lists=(100,))
+    together, alone = run(jobs, buckets), [run([job], buckets)[0] for job in jobs]
+    assert sizes == [(4, 8), (1, 8), (1, 4)]
+    assert compilations() == before
+    assert [one.positions.tolist() for one in together] == [one.positions.tolist() for one in alone]

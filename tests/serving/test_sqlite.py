@@ -188,6 +188,34 @@ def test_a_call_that_fails_does_not_fail_those_it_would_share_a_commit_with(tmp_
     assert record == UserRecord((event(0), event(1)), None)
 
 
+def test_reads_that_wait_share_a_transaction_and_no_error(tmp_path):
+    """Of users u, v and w, one of whom cannot be read and one of whose readers has gone."""
+    begun = []
+
+    async def run() -> list:
+        store = SqliteStore(tmp_path / "users.db")
+        users = dict(zip("uvw", [event(number)._replace(user=user) for number, user in enumerate("uvw")], strict=True))
+        await store.append(list(users.values()))
+        store._write_connection.execute("INSERT INTO states (user, model, revision, state) VALUES ('v', 'm', 9, '')")
+        store._read_connection.set_trace_callback(lambda sql: begun.append(sql) if sql == "BEGIN" else None)
+        go = threading.Event()
+        store._reader.submit(go.wait)
+        waiting = [asyncio.create_task(store.read(user, model)) for user, model in ("um", "wm", "uo", "vo")]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        go.set()
+        together = await asyncio.gather(*waiting, return_exceptions=True)
+        assert len(begun) == 1
+        apart = await asyncio.gather(*(store.read(user, "m") for user in "uv"), return_exceptions=True)
+        assert (await store.read("w", "m")).events == (users["w"],)
+        await store.close()
+        with pytest.raises(StoreError, match="is closed"):
+            await asyncio.wait_for(store.read("u", "m"), 5)
+        return [one.events[0].user if isinstance(one, UserRecord) else type(one) for one in (*together, *apart)]
+
+    assert asyncio.run(run()) == ["u", asyncio.CancelledError, "u", "v", "u", IndexError]
+
+
 def test_a_call_that_was_given_up_while_it_waited_is_not_stored(tmp_path):
     async def run() -> UserRecord:
         store = SqliteStore(tmp_path / "users.db")

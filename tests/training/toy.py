@@ -42,7 +42,7 @@ def data(seed=0, num_users=12, num_items=30):
     return histories(users, items, target, num_users=num_users), catalogue({}, {"about": about})
 
 
-def run(folder, *, learner=None, optimizer=None, validate="distance", resume=False, **config):
+def run(folder, *, learner=None, optimizer=None, validate="distance", resume=False, trace=None, **config):
     rows, features = data()
     kernel = jnp.array([0.5, -1.0, 0.3])
     measure = {"distance": lambda m: float(jnp.abs(m["model"]["head"]["kernel"] - kernel).max()), None: None}
@@ -58,6 +58,7 @@ def run(folder, *, learner=None, optimizer=None, validate="distance", resume=Fal
         seed=3,
         resume=resume,
         show_progress=False,
+        trace=trace,
     )
 
 
