@@ -151,7 +151,7 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
                     _with_interval(found.get((FLAGSHIP, None, metric))) for metric in ("mae", "rmse", "ndcg@5", "nll")
                 ]
                 tuning = report.metadata.get("tuning")
-                how = f"{tuning['trials']} trials there" if tuning else "choices of ML-1M's training users"
+                how = f"{tuning['trials']} trials there" if tuning else "the flagship's"
                 lines.append(f"| {data}, `{protocol}` | {how} | {' | '.join(cells)} | `{name}` |")
     if not lines:
         return ""
@@ -159,8 +159,9 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
         [
             "## Does it transfer",
             "",
-            "The flagship on cold users at full support, with the choices made on MovieLens-1M's training users, and",
-            "with those that `metajax tune` made on training users of the data set itself.",
+            "The flagship on cold users at full support, with its own choices and with those that `metajax tune` made on",
+            "training users of the data set itself. Its own were made on training users of MovieLens-1M; how it treats few",
+            "ratings (flagship.md), on held-out training users of latest-small.",
             "",
             "| data | choices | MAE | RMSE | nDCG@5 | NLL | report |",
             "|---|---|---|---|---|---|---|",

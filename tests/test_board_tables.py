@@ -82,6 +82,6 @@ def test_what_was_tuned_stands_beside_what_was_not(tables):
     )
     tuned.metadata["tuning"] = {"trials": 6}
     text = tables.transfer({("toy", "user_cold", "user_cold"): {"toy/flagship": plain, "toy/flagship_tuned": tuned}})
-    assert "| toy, `user_cold` | choices of ML-1M's training users | 0.700" in text
+    assert "| toy, `user_cold` | the flagship's | 0.700" in text
     assert "| toy, `user_cold` | 6 trials there | 0.700" in text
     assert tables.transfer({}) == ""
