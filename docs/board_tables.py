@@ -159,9 +159,9 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
         [
             "## Does it transfer",
             "",
-            "The flagship on cold users at full support, with its own choices and with those that `metajax tune` made on",
-            "training users of the data set itself. Its own were made on training users of MovieLens-1M; how it treats few",
-            "ratings (flagship.md), on held-out training users of latest-small.",
+            "The flagship on cold users at full support, with its own choices and with those of `metajax tune` on the",
+            "data set itself. Its own were made on training users of MovieLens-1M; how it treats few ratings",
+            "(flagship.md), on held-out users of latest-small.",
             "",
             "| data | choices | MAE | RMSE | nDCG@5 | NLL | report |",
             "|---|---|---|---|---|---|---|",
