@@ -1,9 +1,10 @@
 """The flagship on MovieLens-100K, with the choices made on the training users of MovieLens-1M.
 
-Run:      metajax train experiments/movielens_100k/flagship.py && metajax evaluate runs/movielens_100k/flagship
-Override: metajax train experiments/movielens_100k/flagship.py --learner.members 1 --name single
+Run:      metajax train experiments/movielens_100k/flagship.py --learner.members 1
+          metajax evaluate runs/movielens_100k/flagship
+Override: metajax train experiments/movielens_100k/flagship.py --episodes.no-by-rows --name other
 Takes:    about ten minutes on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/flagship.json, kept by the commands above.
+Reaches:  results/movielens_100k/flagship.json, of one member, kept by the commands above.
 Follows:  docs/flagship.md
 """
 
