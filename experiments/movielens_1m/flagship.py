@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/flagship.py && metajax evaluate runs/movielens_1m/flagship
 Override: metajax train experiments/movielens_1m/flagship.py --learner.members 1 --name single
 Takes:    about ten minutes for five seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/flagship.json, kept by the commands above.
+Reaches:  results/movielens_1m/flagship.json, before factors of content and the level of unseen items.
 Follows:  docs/flagship.md
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/flagship.py && metajax evaluate runs/tanp/flagship
 Override: metajax train experiments/tanp/flagship.py --learner.members 1 --name single
 Takes:    about half an hour on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/flagship.json, kept by the commands above.
+Reaches:  not kept yet.
 Follows:  docs/flagship.md
 """
 
