@@ -11,7 +11,7 @@ from metajax.errors import ConfigError
 from metajax.evaluation.baselines import training_of
 from metajax.experiment import CrossDomain, DataConfig, EpisodeConfig, Experiment, MatrixFactorization, UserCold
 from metajax.experiment.assembly import assemble, with_choices
-from metajax.experiment.evaluating import _setting
+from metajax.experiment.evaluating import setting_of
 from metajax.tasks import make_buckets, sample_tasks
 
 
@@ -45,7 +45,7 @@ def test_training_episodes_cross_domains_too(experiment):
 
 def test_the_catalogue_ranks_items_of_the_target_domain(experiment):
     assembly = assemble(experiment)
-    setting = _setting(assembly, training_of(assembly.interactions, assembly.split.train))
+    setting = setting_of(assembly, training_of(assembly.interactions, assembly.split.train))
     ranked = assembly.interactions.items["item"].filter(pl.Series(setting.candidates["cross_domain"]))
     assert ranked.to_list() == [f"music:{one}" for one in range(6)]
 

@@ -103,7 +103,7 @@ def test_its_python_runs(running, monkeypatch):
 
 def test_its_flags_and_metrics_exist():
     options = {name.replace("_", "-") for name in ServeOptions.__dataclass_fields__}
-    of_others = {"json", "help", "scope", "user", "rate", "file", "tables", "sign", "public-key"}
+    of_others = {"json", "help", "scope", "user", "rate", "file", "tables", "sign", "public-key", "parts", "keep"}
     named = set(re.findall(r"(?<![\w-])--(?:no-)?([a-z][a-z-]*)", PAGE))
     assert named - of_others <= options
     exposed = Metrics().text().decode()
