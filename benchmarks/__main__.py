@@ -24,7 +24,7 @@ def groups(rounds: int, *, quick: bool) -> dict[str, Callable[[], Group]]:
         "one-step": lambda: outer_rows.prepare(1, compile_peers=not quick),
         "five-steps": lambda: outer_rows.prepare(5, compile_peers=not quick),
         "person": lambda: person_rows.prepare(rounds),
-        "catalogue": catalogue_rows.prepare,
+        "catalogue": lambda: catalogue_rows.prepare(rounds),
         "closed-form": own_rows.closed_form,
         "many-tasks": own_rows.many_tasks,
         "many-items": table_rows.prepare,
