@@ -1,6 +1,7 @@
 """Chooses the next questions for an adapted user by any of several strategies, among the items that most users know."""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,22 @@ CANDIDATES = 256
 """The most rated items that may be asked: what fewer know is a wasted question."""
 SAMPLE = 256
 """Draws of items, by how often they are rated, that a user's uncertainty is averaged over."""
+
+
+class OpenQuestions(NamedTuple):
+    """What may be asked, always as many rows.
+
+    Attributes:
+        positions: int32 `[rows]`, in the catalogue.
+        known: float32 `[rows]` how likely users know the item, at most 1.
+        is_open: bool `[rows]`; False only fills up.
+        sample: int32 positions of items that uncertainty is averaged over.
+    """
+
+    positions: np.ndarray
+    known: np.ndarray
+    is_open: np.ndarray
+    sample: np.ndarray
 
 
 class Questioner:
@@ -53,9 +70,9 @@ class Questioner:
         self._learner, self._meta_params, self._representations = learner, meta_params, representations
         self._user, self._num_ratings, self._levels = user, num_ratings, levels
         self._by_popularity = np.argsort(-num_ratings.astype(np.int64), kind="stable")
-        self._sample = self._rows(met_items(num_ratings, SAMPLE))
+        self._sample = met_items(num_ratings, SAMPLE)
         self._predict = jax.jit(learner.predict)
-        self._ask = jax.jit(self._informative, static_argnames="n")
+        self._ask = jax.jit(self.informative, static_argnames="n")
 
     @property
     def default(self) -> str:
@@ -80,45 +97,39 @@ class Questioner:
         strategy = strategy or self.default
         if strategy not in STRATEGIES or n < 1:
             raise ConfigError(f"1 question or more is chosen by one of {STRATEGIES}, got {n=} and {strategy=}.")
-        candidates = self._by_popularity[~np.isin(self._by_popularity, excluded)][:CANDIDATES]
         if strategy == "information":
-            return self._by_information(state, candidates, n)
+            open_now, size = self.open_questions(excluded), 1 << (n - 1).bit_length()  # so that few programs compile
+            found = self._ask(self._meta_params, self._representations, state, open_now, n=size)
+            return self.chosen(found, open_now, n)
+        candidates = self._candidates(excluded)
         worth = self._worth(state, candidates, strategy, seed)
         order = np.argsort(-worth, kind="stable")[:n]
         return candidates[order], worth[order]
 
-    def _by_information(self, state: PyTree, candidates: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Choose by the compiled greedy rule; n is rounded up to a power of two, so that few programs compile."""
-        size = min(CANDIDATES, len(self._num_ratings))
-        filled = np.pad(candidates, (0, size - len(candidates)))
+    def open_questions(self, excluded: np.ndarray) -> "OpenQuestions":
+        """Return what may be asked, but for the positions in `excluded`."""
+        candidates, size = self._candidates(excluded), min(CANDIDATES, len(self._num_ratings))
+        filled = np.pad(candidates, (0, size - len(candidates))).astype(np.int32)
         known = (self._num_ratings[filled] / max(1, self._num_ratings.max())).astype(np.float32)
-        allowed = np.arange(size) < len(candidates)
-        found = self._ask(
-            self._meta_params,
-            state,
-            self._rows(filled),
-            known,
-            allowed,
-            self._sample,
-            n=1 << (n - 1).bit_length(),
-        )
-        chosen, worth = np.asarray(found.positions)[:n], np.asarray(found.values)[:n]
-        return filled[chosen[chosen >= 0]], worth[chosen >= 0]
+        return OpenQuestions(filled, known, np.arange(size) < len(candidates), self._sample)
 
-    def _informative(
-        self,
-        meta_params: PyTree,
-        state: PyTree,
-        questions: PyTree,
-        known: jax.Array,
-        allowed: jax.Array,
-        sample: PyTree,
-        *,
-        n: int,
+    def informative(
+        self, meta_params: PyTree, representations: PyTree, state: PyTree, of: "OpenQuestions", *, n: int
     ) -> Asked:
+        """Choose n questions for an adapted user by the greedy rule; not compiled."""
         deviation = (self._levels[-1] - self._levels[0]) / 4
         ask = most_informative(self._learner, n, deviation=deviation)
-        return ask(meta_params, state, questions, known, allowed, sample)
+        rows, sample = _rows(representations, of.positions), _rows(representations, of.sample)
+        return ask(meta_params, state, rows, jnp.asarray(of.known), jnp.asarray(of.is_open), sample)
+
+    @staticmethod
+    def chosen(found: Asked, of: "OpenQuestions", n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the catalogue positions of up to n of the questions that `informative` chose, and their worth."""
+        chosen, worth = np.asarray(found.positions)[:n], np.asarray(found.values)[:n]
+        return of.positions[chosen[chosen >= 0]], worth[chosen >= 0]
+
+    def _candidates(self, excluded: np.ndarray) -> np.ndarray:
+        return self._by_popularity[~np.isin(self._by_popularity, excluded)][:CANDIDATES]
 
     def _worth(self, state: PyTree, candidates: np.ndarray, strategy: str, seed: int) -> np.ndarray:
         counts = self._num_ratings[candidates]
@@ -141,5 +152,6 @@ class Questioner:
         users = {"user": self._user, "num_ratings": self._num_ratings, "levels": self._levels}
         return np.var(synthetic_predictions(*of, **users), axis=0)
 
-    def _rows(self, positions: np.ndarray) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[positions], self._representations)
+
+def _rows(representations: PyTree, positions: np.ndarray | jax.Array) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[positions], representations)

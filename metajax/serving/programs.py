@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.stages import Wrapped
 
 from metajax.ranking import BLOCK, adapt_to, linear_score, predicted_score, ranker
-from metajax.types import Learner, PyTree
+from metajax.types import Learner, Prediction, PyTree
 
 MEASURED = 32
 """Places of ratings whose error is measured."""
@@ -65,11 +65,14 @@ def ranking(learner: Learner, *, linear: bool) -> Wrapped:
         none = jnp.zeros((0,), jnp.int32)
         best = ranker(score, k=k, block=BLOCK)(meta_params, small, representations, none, allowed)
         rated, its_target = positions[:MEASURED], target[:MEASURED]
-        both = jnp.maximum(jnp.concatenate([best.positions, rated]), 0)
-        found = learner.predict(meta_params, small, jax.tree.map(lambda leaf: leaf[both], representations))
-        loss = jnp.mean((found.mean[k:] - its_target) ** 2, where=rated >= 0)
-        variances = jnp.full(k, jnp.nan, found.mean.dtype) if found.variance is None else found.variance[:k]
-        return Lists(best.positions, best.scores, variances, loss)
+
+        def predicted(positions: jax.Array) -> Prediction:
+            there = jnp.maximum(positions, 0)
+            return learner.predict(meta_params, small, jax.tree.map(lambda leaf: leaf[there], representations))
+
+        loss = jnp.mean((predicted(rated).mean - its_target) ** 2, where=rated >= 0)
+        variances = predicted(best.positions).variance  # apart: of what was rated, none is wanted
+        return Lists(best.positions, best.scores, jnp.full(k, jnp.nan) if variances is None else variances, loss)
 
     def ranks(
         meta_params: PyTree,

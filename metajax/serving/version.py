@@ -15,6 +15,7 @@ from metajax import files
 from metajax.errors import DataError, StorageError
 from metajax.ranking import BLOCK, adapt_to, is_linear
 from metajax.ranking.explainer import explanation
+from metajax.ranking.questions import Asked
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
@@ -37,6 +38,7 @@ QUESTIONS = 8
 ASKED_ROWS = 24
 """Ratings that questions are chosen by of a learner whose predictions cost by the room for ratings: the latest."""
 
+OF_ASKED = jax.tree.structure(Asked(*[jax.ShapeDtypeStruct((), np.float32)] * 2))  # pyright: ignore[reportArgumentType]
 OF_LISTS = jax.tree.structure(Lists(*[jax.ShapeDtypeStruct((), np.float32)] * 4))  # pyright: ignore[reportArgumentType]
 
 
@@ -64,7 +66,10 @@ class Version:
         self._linear = self._is_linear()
         self._rank = ranking(recommender.learner, linear=self._linear)
         self._explain = jax.jit(explanation(recommender.learner))
-        self._asked = jax.jit(self._adapted_to_ask)
+        self._questioner = recommender.questioner
+        self._adapt_to_ask = jax.jit(self._adapted_to_ask)
+        self._asked = jax.jit(self._informative)
+        self._asked_rows = ASKED_ROWS if self.grows else EXPLAINED_ROWS
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
         self._nobody = self._encoded({})
         self._structure = jax.tree.structure(self._start({}))
@@ -134,27 +139,34 @@ class Version:
         Only the latest ratings are looked at. Where adapting is a descent, trying every answer would take a second:
         there, popular items of which the prediction is least sure are asked.
         """
-        strategy = None if self.is_exact else "popularity_entropy"
-        rated, ratings = _latest(positions, target, ASKED_ROWS if self.grows else EXPLAINED_ROWS)
-        state = self._asked(self._meta_params, self._representations, self._nobody, rated, ratings)
-        positions, worth = self.recommender.questioner.ask(state, QUESTIONS, strategy=strategy, excluded=excluded)
-        return positions[:n], worth[:n]
+        rated, ratings = _latest(positions, target, self._asked_rows)
+        of, questioner = (self._meta_params, self._representations, self._nobody, rated, ratings), self._questioner
+        if self.is_exact:
+            open_now = questioner.open_questions(excluded)
+            return questioner.chosen(self._compiled.get("asked", self._asked)(*of, open_now), open_now, n)
+        return questioner.ask(self._adapt_to_ask(*of), n, strategy="popularity_entropy", excluded=excluded)
 
     def warm_up(self, buckets: Buckets, *, forget: bool = False, traces: Path | None = None) -> None:
         """Compile every program that a request may need.
 
         Args:
             buckets: the sizes.
-            forget: drop what JAX keeps of tracing, of the whole process: of one that only serves, 70 MB.
+            forget: drop what JAX keeps of tracing, of the whole process, program by program: 100 MB of the flagship's.
             traces: folder where traced programs are kept for the next process.
         """
         for rows in buckets.rows:
             for users in buckets.tasks_for(rows):
-                self._warm_up_for(users, rows, buckets.lists, traces)
+                self._warm_up_for(users, rows, buckets.lists_for(rows), traces)
+                if forget:
+                    jax.clear_caches()
         if "effects" not in self._compiled:
             rated = np.full(EXPLAINED_ROWS, -1, np.int32), np.zeros(EXPLAINED_ROWS, np.float32)
             of = (self._nobody, *rated, np.zeros(EXPLAINED, np.int32))
             self._compiled["effects"] = self._program(traces, self._explain, of, jax.tree.structure(0), "effects")
+        if self.is_exact and "asked" not in self._compiled:
+            rated = np.full(self._asked_rows, -1, np.int32), np.zeros(self._asked_rows, np.float32)
+            of = (self._nobody, *rated, self._questioner.open_questions(rated[0]))
+            self._compiled["asked"] = self._program(traces, self._asked, of, OF_ASKED, "asked")
         if forget:
             jax.clear_caches()
         self.start({})
@@ -204,6 +216,11 @@ class Version:
         learner = self.recommender.learner
         state = adapt_to(learner)(meta_params, representations, user, positions, target)
         return learner.compact(state, len(positions) + QUESTIONS) if learner.compact else state
+
+    def _informative(self, *of: PyTree) -> Asked:
+        *adapted_to, open_now = of
+        state = self._adapted_to_ask(*adapted_to)
+        return self._questioner.informative(of[0], of[1], state, open_now, n=QUESTIONS)
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
         return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)

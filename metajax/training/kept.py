@@ -16,6 +16,7 @@ from typing import Any
 import jax
 
 from metajax.files import write_bytes
+from metajax.training.compiling import compiler_options
 
 Program = Callable[..., Any]
 TRACED = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -38,7 +39,7 @@ def compiled(function: Program, arguments: Sequence[Any], *, result: Any, path: 
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves)))
 
-    run = jax.jit(traced(flat, shapes, path)).lower(*shapes).compile()
+    run = jax.jit(traced(flat, shapes, path)).lower(*shapes).compile({**compiler_options()})
     return lambda *arguments: jax.tree.unflatten(result, run(*jax.tree.leaves(arguments)))
 
 

@@ -128,6 +128,8 @@ def test_long_histories_are_answered_alone_or_in_the_largest_batch(version, monk
     assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(4) == (1, 2, 4)
     assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(8) == (1, 4)
     assert Buckets(tasks=(1,), rows=(4, 8)).tasks_for(8) == (1,)
+    assert Buckets(rows=(4, 8), lists=(5, 10)).lists_for(4) == (5, 10)
+    assert Buckets(rows=(4, 8), lists=(5, 10)).lists_for(8) == (10,)
     sizes = []
     adapt = version.adapt
     monkeypatch.setattr(version, "adapt", lambda *of: sizes.append(of[1].shape) or adapt(*of))
