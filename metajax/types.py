@@ -105,9 +105,9 @@ class Learner(NamedTuple):
             on from A: another state, but one that makes sense), or must be done "anew" from all ratings by the caller.
         compact: (state, rows) -> a smaller state with room for so many ratings, which predicts the same if the user has
             no more: of learners whose states hold ratings, and whose predictions cost by the room. None of others.
-        without: (meta_params, state, support, row) -> the state adapted to the support but for one of its rows, from
-            that adapted to all of it, with the state's arrays of ratings unmoved: what a full state had forgotten does
-            not come back. None where nothing is gained by it.
+        left_out: (meta_params, state, support, representations) -> `[rows, items]` means as they were without each row
+            of the support, which the state was adapted to last; what a full state had forgotten does not come back. Of
+            learners that know a shorter way than adapting anew; None of others.
     """
 
     init: Callable[[Key], PyTree]
@@ -119,7 +119,7 @@ class Learner(NamedTuple):
     labels: Callable[[PyTree], PyTree]
     streaming: Literal["exact", "continued", "anew"] = "continued"
     compact: Callable[[PyTree, int], PyTree] | None = None
-    without: Callable[[PyTree, PyTree, Examples, jax.Array], PyTree] | None = None
+    left_out: Callable[[PyTree, PyTree, Examples, PyTree], jax.Array] | None = None
 
 
 def learn_everything(meta_params: PyTree) -> PyTree:

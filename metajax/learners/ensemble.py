@@ -58,14 +58,15 @@ def ensemble(learner: Learner, members: int) -> Learner:
 
     its = learner.compact
     compact = None if its is None else lambda state, rows: jax.vmap(lambda one: its(one, rows))(state)
-    leave = learner.without
-    without = (
-        None
-        if leave is None
-        else lambda meta_params, state, support, row: jax.vmap(
-            lambda one, its, items: leave(one, its, support._replace(items=items), row), (0, 0, 1)
-        )(meta_params, state, support.items)
-    )
+
+    def left_out(meta_params: PyTree, state: PyTree, support: Examples, representations: PyTree) -> jax.Array:
+        assert learner.left_out is not None
+        its = learner.left_out
+        each = jax.vmap(
+            lambda one, state, items, wanted: its(one, state, support._replace(items=items), wanted), (0, 0, 1, 1)
+        )
+        return jnp.mean(each(meta_params, state, support.items, representations), axis=0)
+
     return Learner(
         init,
         represent,
@@ -76,5 +77,5 @@ def ensemble(learner: Learner, members: int) -> Learner:
         learner.labels,
         learner.streaming,
         compact,
-        without,
+        left_out if learner.left_out else None,
     )

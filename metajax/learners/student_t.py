@@ -43,9 +43,9 @@ from metajax.errors import ConfigError
 from metajax.learners.gaussian import check_likelihood
 from metajax.learners.one_step_ahead import chain_log_likelihood
 from metajax.learners.ridge import linear_features
-from metajax.learners.support_memory import empty_memory, forget, remember
+from metajax.learners.support_memory import empty_memory, places, remember
 from metajax.learners.token_kernel import shared_kernel, sum_own, sum_weights, token_weights
-from metajax.learners.triangular import cholesky, solve_lower
+from metajax.learners.triangular import cholesky, solve_factored, solve_lower
 from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
 from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
@@ -248,12 +248,17 @@ def student_t(
             return jnp.zeros_like(says)
         return says * jax.lax.rsqrt(count + jnp.exp(meta_params["rated"]["log_kappa"]))
 
+    def factor(meta_params: PyTree, ratings: Examples) -> tuple[jax.Array, jax.Array]:
+        """Return 1 over the noise's deviation (0 of padding), and the factor of the ratings' covariance over it."""
+        kept, _, mask = ratings
+        scale = mask / jnp.where(mask > 0, kept.deviation, 1)
+        known = covariance(meta_params, kept, kept) * scale[:, None] * scale[None, :]
+        return scale, cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
+
     def predict(meta_params: PyTree, state: StudentState, representations: ItemView) -> Prediction:
         kept, target, mask = state.ratings
         mu = mean_weights(meta_params, state.rated, state.count)
-        scale = mask / jnp.where(mask > 0, kept.deviation, 1)
-        known = covariance(meta_params, kept, kept) * scale[:, None] * scale[None, :]
-        lower = cholesky(known + jnp.eye(len(mask), dtype=known.dtype))
+        scale, lower = factor(meta_params, state.ratings)
         whitened = solve_lower(lower, ((target - kept.features @ mu) * scale)[:, None])
         dual = solve_lower(lower, whitened, transposed=True)[:, 0] * scale
         features = features_of(representations)
@@ -317,11 +322,23 @@ def student_t(
     def compact(state: StudentState, rows: int) -> StudentState:
         return state._replace(ratings=jax.tree.map(lambda leaf: leaf[-rows:], state.ratings))
 
-    def without(meta_params: PyTree, state: StudentState, support: Examples, row: jax.Array) -> StudentState:
-        del meta_params  # no target is looked at again, and so no prior mean
-        own = support.mask[row]
-        mask = forget(state.ratings.mask, support.mask, row)
-        rated = state.rated - own * support.items.rated[row]
-        return state._replace(ratings=state.ratings._replace(mask=mask), rated=rated, count=state.count - own)
+    def left_out(meta_params: PyTree, state: StudentState, support: Examples, representations: ItemView) -> jax.Array:
+        """By the inverse B of the ratings' covariance: without row j, B z becomes B z - B_j (B z)_j / B_jj."""
+        kept, target, mask = state.ratings
+        scale, lower = factor(meta_params, state.ratings)
+        inverse = solve_factored(lower, jnp.eye(len(mask), dtype=scale.dtype))
+        place = places(len(mask), support.mask).astype(scale.dtype)
+        own = support.mask[:, None]
+        mus = mean_weights(meta_params, state.rated[None] - own * support.items.rated, state.count - own)
+        whitened = (target[:, None] - kept.features @ mus.T) * scale[:, None] * (1 - place)
+        dual, at_place = inverse @ whitened, inverse @ place
+        moved = jnp.sum(dual * place, axis=0) / jnp.where(
+            jnp.any(place > 0, axis=0), jnp.sum(at_place * place, axis=0), 1
+        )
+        dual = (dual - at_place * moved[None]) * scale[:, None]
+        features = features_of(representations)
+        its = RatedItem(features, representations.tokens, jnp.ones(len(features), scale.dtype))
+        prior = prior_mean(meta_params, state, representations)
+        return prior[None] + mus @ features.T + dual.T @ covariance(meta_params, kept, its)
 
-    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact, without)
+    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact, left_out)

@@ -42,14 +42,15 @@ def remember(memory: Examples, support: Examples) -> Examples:
     return Examples(jax.tree.map(only_real, kept.items), only_real(kept.target), real.astype(rows.mask.dtype))
 
 
-def forget(memory_mask: jax.Array, support_mask: jax.Array, row: jax.Array) -> jax.Array:
-    """Return the mask of a memory that was last told a support, without one of its rows; nothing else is moved.
+def places(capacity: int, support_mask: jax.Array) -> jax.Array:
+    """Return bool `[capacity, rows]`: where a memory keeps each row of the support that it was told last.
+
+    A padding row has no place, nor has a row that is forgotten already.
 
     Args:
-        memory_mask: `[capacity]`.
-        support_mask: `[rows]` of what it was told last.
-        row: of the support; a padding row, or one that is forgotten already, changes nothing.
+        capacity: of the memory.
+        support_mask: `[rows]`.
     """
-    later = jnp.sum((jnp.arange(support_mask.shape[0]) > row) & (support_mask > 0))
-    place = jnp.arange(memory_mask.shape[0]) == memory_mask.shape[0] - 1 - later
-    return jnp.where(place & (support_mask[row] > 0), 0, memory_mask)
+    real = support_mask > 0
+    later = jnp.sum(real) - jnp.cumsum(real)
+    return (jnp.arange(capacity)[:, None] == capacity - 1 - later[None]) & real[None]

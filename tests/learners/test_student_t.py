@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from metajax.errors import ConfigError
 from metajax.learners import bayesian_linear, ensemble, student_t
+from metajax.learners.support_memory import places
 from metajax.types import Examples
 
 WIDTH = 3
@@ -241,3 +242,40 @@ def test_a_state_with_room_for_its_ratings_only_predicts_the_same(task, members)
     assert small.ratings.mask.shape == (members, 7)
     assert state.ratings.mask.shape == (members, 12)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-12), whole, less)
+
+
+@pytest.mark.parametrize("capacity", [4, 12])
+def test_a_row_left_out_is_a_row_that_was_never_kept(task, capacity):
+    """With all that predictions have: shared tokens, unseen items, signals of what was rated, a memory too short."""
+    learner = student_t(
+        linear_model(),
+        noise_model=linear_model(),
+        item_width=WIDTH,
+        max_support=capacity,
+        rated=says_of_rated(),
+        **TOKENS,
+    )
+    task = with_ids(with_tokens(task))
+    meta_params = learner.init(jax.random.key(3))
+
+    @jax.jit
+    def run(meta_params, task):
+        items, query = (learner.represent(meta_params, one.items) for one in (task.support, task.query))
+        support = task.support._replace(items=items)
+        state = learner.adapt(meta_params, learner.begin(meta_params, task.user), support)
+        place = places(capacity, support.mask)
+
+        def without(row):
+            mask = jnp.where(place[:, row], 0, state.ratings.mask)
+            own = support.mask[row]
+            rated = state.rated - own * support.items.rated[row]
+            less = state._replace(ratings=state.ratings._replace(mask=mask), rated=rated, count=state.count - own)
+            return learner.predict(meta_params, less, query).mean
+
+        each = jnp.stack([without(row) for row in range(len(support.mask))])
+        return place, each, learner.left_out(meta_params, state, support, query)
+
+    place, wanted, found = run(meta_params, task)
+    assert place.sum(axis=0).tolist() == ([0, 0, 1, 1, 1, 1, 0] if capacity == 4 else [1] * 6 + [0])
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    assert np.abs(found[2:6] - found[6][None]).min() > 1e-4
