@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from metajax.cli.compilation import compute_in_place, programs_folder, use_compilation_cache
 from metajax.errors import ConfigError, StorageError
+from metajax.serving.settings import Buckets, Settings
 
 if TYPE_CHECKING:
     from metajax.serving.access import Access
-    from metajax.serving.settings import Settings
 
 KEYS = Path("keys.json")
+DEFAULT = Settings()
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class ServeOptions:
     """Give whoever opens the page a cookie that is bound to a new, anonymous user."""
     secure_cookies: bool = False
     """Mark that cookie as one for https only."""
-    max_waiting: int = 64
+    max_waiting: int = DEFAULT.max_waiting
     """Requests for a list that are worked on at once; one more is answered 429."""
-    deadline: float = 2.0
+    deadline: float = DEFAULT.deadline
     """Seconds after which a request is answered 504."""
-    linger: float = 0.0
+    linger: float = DEFAULT.linger
     """Seconds after SIGTERM in which requests are still taken, though /health/ready says no: as long as a proxy needs
     to notice. Then none are lost when one replica after the other is restarted."""
-    buckets: tuple[int, ...] = (1, 4, 16)
+    buckets: tuple[int, ...] = DEFAULT.buckets.tasks
     """Numbers of requests that are answered together, ascending; a batch is padded to the next. 1 alone: no batches."""
     log_requests: bool = False
     """Log every request; those that fail are logged anyway."""
@@ -121,9 +122,8 @@ def _store_address(options: ServeOptions) -> str:
         raise StorageError(f"{options.store_file} cannot be read: {error}.") from error
 
 
-def _settings(run: Path, options: ServeOptions) -> "Settings":
+def _settings(run: Path, options: ServeOptions) -> Settings:
     from metajax.recommender import artifact_folder
-    from metajax.serving.settings import Buckets, Settings
 
     return Settings(
         buckets=Buckets(tasks=options.buckets),
