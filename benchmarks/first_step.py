@@ -17,7 +17,7 @@ from metajax.training.feed import TaskSource, make_draw
 from metajax.training.kept import place
 from metajax.training.mesh import make_mesh
 from metajax.training.mover import make_mover
-from metajax.training.outer import TrainState, make_meta_loss, make_outer_steps
+from metajax.training.outer import first_state, make_meta_loss, make_outer_steps
 
 
 def main() -> None:
@@ -31,13 +31,9 @@ def main() -> None:
     started = time.perf_counter()
     mover = make_mover(Adam().build(1000), learner)
 
-    def first(key: jax.Array) -> TrainState:  # one program, as in training
-        meta_params = learner.init(key)
-        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
-
-    state = jax.jit(first)(jax.random.key(0))
-    draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
     trace = partial(place, Path(sys.argv[1]) / "programs", "benchmark")
+    state, _ = first_state(learner, mover, jax.random.key(0), trace=trace)
+    draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
     steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000, trace=trace)
     jax.block_until_ready(steps(state, source, 1))
     print(json.dumps({"seconds": time.perf_counter() - started}))

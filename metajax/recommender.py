@@ -29,6 +29,7 @@ from metajax.ranking.neighbours import item_directions, nearest, prediction_dire
 from metajax.ranking.padding import SMALLEST, padded, sizes
 from metajax.ranking.questioner import Questioner
 from metajax.ranking.titles import TitleSearch
+from metajax.training.compiling import compiler_options
 from metajax.types import Learner, PyTree
 
 
@@ -83,7 +84,7 @@ class Recommender:
         """Bring an artifact to life; items are represented once, on first use."""
         self.artifact = artifact
         self.learner = artifact.parts().learner
-        self._adapt = jax.jit(adapt_to(self.learner))
+        self._adapt = jax.jit(adapt_to(self.learner), compiler_options=compiler_options())
         self._predict = jax.jit(self.learner.predict)
         self._top = _ranking(self.learner)
         self._positions = {str(one): position for position, one in enumerate(artifact.item_ids)}
@@ -375,7 +376,7 @@ def _ranking(learner: Learner) -> Callable[..., TopItems]:
         rank = ranker(score, k=k, block=None if linear else BLOCK)
         return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
 
-    return jax.jit(top, static_argnames=("k", "linear"))
+    return jax.jit(top, static_argnames=("k", "linear"), compiler_options=compiler_options())
 
 
 def _refuse_twice(positions: Mapping[Any, int]) -> None:

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.tasks.catalogue import Catalogue, Histories, StoredHistories
@@ -25,9 +24,9 @@ from metajax.training.checkpoints import Checkpoints
 from metajax.training.compilations import compilations
 from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
 from metajax.training.feed import Feed, TaskSource, make_feed
-from metajax.training.mesh import everywhere, make_mesh, parse_mesh, state_shardings
-from metajax.training.mover import Mover, make_mover
-from metajax.training.outer import StepInfo, TrainState, make_meta_loss, make_outer_steps
+from metajax.training.mesh import everywhere, make_mesh, parse_mesh
+from metajax.training.mover import make_mover
+from metajax.training.outer import StepInfo, TrainState, first_state, make_meta_loss, make_outer_steps
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
 from metajax.training.tables import LazyTables, check_localizes
@@ -137,7 +136,10 @@ def train(
     mover = make_mover(optimizer, learner)
     task_chunk = None if config.task_chunk == "auto" else config.task_chunk
     meta_loss = make_meta_loss(learner, buckets, task_chunk, mesh)
-    state, best, shardings = _begin(learner, mover, seed, mesh)
+    trace = _with_sizes(trace, buckets) if trace and mesh.size == 1 else None
+    init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
+    state, shardings = first_state(learner, mover, init_key, mesh=mesh, trace=trace)
+    best = Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, state.meta_params))
     outer_steps = make_outer_steps(
         feed.draw,
         meta_loss,
@@ -146,7 +148,7 @@ def train(
         num_steps=config.outer_steps,
         accumulate=config.accumulate,
         shardings=(shardings, everywhere(mesh)),
-        trace=_with_sizes(trace, buckets) if trace and mesh.size == 1 else None,
+        trace=trace,
     )
     _check_choices(config, optimizer, feed, source, meta_loss, state.meta_params)
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -208,19 +210,6 @@ def _check_choices(
         loss = lambda meta_params, batch: meta_loss(meta_params, batch, jnp.zeros(()))[0]  # noqa: E731
         first = (source, jax.tree.map(lambda leaf: leaf[0], feed.read(0, 1))) if feed.read else source
         check_localizes(optimizer, loss, meta_params, jax.jit(feed.draw)(first, jax.random.key(0)))
-
-
-def _begin(learner: Learner, mover: Mover, seed: int, mesh: Mesh) -> tuple[TrainState, Best, PyTree]:
-    """Return the first state, the first best, and the state's shardings; no table is ever whole on one device."""
-
-    def first(key: jax.Array) -> TrainState:
-        meta_params = learner.init(key)
-        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
-
-    init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
-    shardings = state_shardings(mesh, jax.eval_shape(first, init_key))
-    state = jax.jit(first, out_shardings=shardings)(init_key)
-    return state, Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, state.meta_params)), shardings
 
 
 def _value(validate: Validate | None, state: TrainState) -> float:

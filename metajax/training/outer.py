@@ -14,8 +14,8 @@ from jax.sharding import Mesh
 
 from metajax.tasks.episodes import Bucket
 from metajax.training.compiling import compiler_options
-from metajax.training.kept import traced
-from metajax.training.mesh import over_tasks
+from metajax.training.kept import compiled, traced
+from metajax.training.mesh import over_tasks, state_shardings
 from metajax.training.mover import Mover
 from metajax.types import Key, Learner, Metrics, PyTree, Task
 
@@ -37,6 +37,32 @@ class StepInfo(NamedTuple):
     gradient_norm: jax.Array
     finite: jax.Array
     metrics: Metrics
+
+
+def first_state(
+    learner: Learner, mover: Mover, key: Key, *, mesh: Mesh | None = None, trace: Callable[[str], Path] | None = None
+) -> tuple[TrainState, PyTree]:
+    """Return the state before the first step, and its shardings over the mesh; no table is ever whole on one device.
+
+    Args:
+        learner: whose meta-parameters are drawn.
+        mover: of them.
+        key: consumed.
+        mesh: None for one device.
+        trace: as of `make_outer_steps`; not with a mesh of several devices.
+    """
+
+    def first(data: jax.Array) -> TrainState:
+        meta_params = learner.init(jax.random.wrap_key_data(data))
+        return TrainState(jnp.zeros((), jnp.int32), meta_params, mover.init(meta_params))
+
+    data = jax.random.key_data(key)
+    shapes = jax.eval_shape(first, data)
+    shardings = None if mesh is None else state_shardings(mesh, shapes)
+    if trace is None:
+        return jax.jit(first, out_shardings=shardings)(data), shardings
+    state = compiled(first, (data,), result=jax.tree.structure(shapes), path=trace("first state"))(data)
+    return state if shardings is None else jax.device_put(state, shardings), shardings
 
 
 def make_meta_loss(
@@ -122,7 +148,7 @@ def make_outer_steps(
 
         return jax.lax.scan(body, state, rows, length=count)
 
-    compiled = jax.jit(
+    run = jax.jit(
         outer_steps,
         static_argnames="count",
         donate_argnames="state",
@@ -136,7 +162,7 @@ def make_outer_steps(
         if isinstance(state.step, Tracer):  # within a caller's program, whose options count
             return outer_steps(state, source, seed_key, rows, count)
         if trace is None or rows is not None:
-            return compiled(state, source, seed_key, rows, count=count)
+            return run(state, source, seed_key, rows, count=count)
         if count not in from_traces:
             from_traces[count] = _from_trace(partial(outer_steps, rows=None, count=count), count, state, source, trace)
         return from_traces[count](state, source, jax.random.key_data(seed_key))
