@@ -3,7 +3,7 @@
 Run:      metajax train experiments/latest_small/autoencoder.py && metajax evaluate runs/latest_small/autoencoder
 Override: metajax train experiments/latest_small/autoencoder.py --learner.dropout 0.3 --name other
 Takes:    minutes on 2 CPU cores, evaluation included.
-Reaches:  not kept yet.
+Reaches:  results/latest_small/autoencoder.json: level with EASE and iALS at 5 ratings, behind both at all.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814
 """
 

@@ -46,7 +46,7 @@ class Settings:
     """A service's choices; the command line shows them."""
 
     buckets: Buckets = Buckets()
-    max_waiting: int = 64
+    max_waiting: int = 40
     """Requests for a list that are in the service at once; one more is answered 429."""
     max_storing: int = 256
     """Requests with feedback that are in the service at once; one more is answered 429."""
