@@ -8,6 +8,9 @@ References:
     section 2.4. https://arxiv.org/abs/1612.01474
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -59,13 +62,7 @@ def ensemble(learner: Learner, members: int) -> Learner:
     its = learner.compact
     compact = None if its is None else lambda state, rows: jax.vmap(lambda one: its(one, rows))(state)
 
-    def left_out(meta_params: PyTree, state: PyTree, support: Examples, representations: PyTree) -> jax.Array:
-        assert learner.left_out is not None
-        its = learner.left_out
-        each = jax.vmap(
-            lambda one, state, items, wanted: its(one, state, support._replace(items=items), wanted), (0, 0, 1, 1)
-        )
-        return jnp.mean(each(meta_params, state, support.items, representations), axis=0)
+    leave = learner.left_out
 
     return Learner(
         init,
@@ -77,5 +74,12 @@ def ensemble(learner: Learner, members: int) -> Learner:
         learner.labels,
         learner.streaming,
         compact,
-        left_out if learner.left_out else None,
+        partial(_left_out, leave) if leave else None,
     )
+
+
+def _left_out(
+    leave: Callable[..., jax.Array], meta_params: PyTree, state: PyTree, support: Examples, representations: PyTree
+) -> jax.Array:
+    each = jax.vmap(lambda one, its, rated, items: leave(one, its, support._replace(items=rated), items), (0, 0, 1, 1))
+    return jnp.mean(each(meta_params, state, support.items, representations), axis=0)
