@@ -61,9 +61,6 @@ def ensemble(learner: Learner, members: int) -> Learner:
 
     its = learner.compact
     compact = None if its is None else lambda state, rows: jax.vmap(lambda one: its(one, rows))(state)
-
-    leave = learner.left_out
-
     return Learner(
         init,
         represent,
@@ -74,7 +71,7 @@ def ensemble(learner: Learner, members: int) -> Learner:
         learner.labels,
         learner.streaming,
         compact,
-        partial(_left_out, leave) if leave else None,
+        partial(_left_out, learner.left_out) if learner.left_out else None,
     )
 
 

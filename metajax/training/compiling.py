@@ -11,7 +11,7 @@ DOTS_ONLY = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 By default XLA on CPU (jaxlib 0.10) hands sums to the library too, which takes most of a step there: the sum over tasks
 of per-task kernels' gradients. MeLU's outer gradient of 32 tasks took 10.6 ms of processor time with the default and
 6.3 ms so, with five inner steps 47 and 40, ridge's 3.8 and 2.7 (`make bench` has both, interleaved). The flagship's
-list for eight users takes .82 of the time.
+lists of ten for eight users take .82 of the time.
 """
 
 

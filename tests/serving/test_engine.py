@@ -117,6 +117,28 @@ def test_a_batch_that_fails_fails_its_jobs_only(version, monkeypatch):
     assert len(asyncio.run(answers()).positions) == 1
 
 
+def test_what_waits_when_it_closes_is_answered(version):
+    async def answers():
+        batcher = Batcher(worlds.BUCKETS, Metrics())
+        waiting = [asyncio.ensure_future(batcher.answer(job)) for job in make_jobs(version, [1] * 6)]
+        batcher.start()
+        await asyncio.sleep(0)
+        await batcher.close()
+        return await asyncio.gather(*waiting)
+
+    assert [len(one.positions) for one in asyncio.run(answers())] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_short_list_is_the_beginning_of_a_long_one(version):
+    """Scores and variances are the same, whichever length was compiled."""
+    jobs = asyncio.run(jobs_in_loop(version, [3]))
+    [short] = run(jobs, Buckets(tasks=(1,), rows=(4, 8), lists=(jobs[0].n, 100)))
+    [whole] = run(jobs, Buckets(tasks=(1,), rows=(4, 8), lists=(100,)))
+    assert short.positions.tolist() == whole.positions.tolist()
+    np.testing.assert_allclose(short.scores, whole.scores, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(short.variances, whole.variances, rtol=1e-5)
+
+
 @pytest.mark.parametrize("sizes", [(), (4, 2), (0, 1), (2, 2)])
 def test_buckets_ascend(sizes):
     with pytest.raises(ConfigError, match="Buckets ascend"):
