@@ -145,7 +145,13 @@ class SqliteStore:
         return await future
 
     def _read_all_that_wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        group = [self._reading.popleft() for _ in range(len(self._reading))]
+        """Read until nothing waits: who comes meanwhile, finding others before it, has submitted nothing."""
+        group = list[_Reading]()
+        while True:
+            try:
+                group.append(self._reading.popleft())
+            except IndexError:
+                break
         try:
             outcomes = self._read_together(group)
         except BaseException:

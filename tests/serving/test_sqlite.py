@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
@@ -214,6 +215,46 @@ def test_reads_that_wait_share_a_transaction_and_no_error(tmp_path):
         return [one.events[0].user if isinstance(one, UserRecord) else type(one) for one in (*together, *apart)]
 
     assert asyncio.run(run()) == ["u", asyncio.CancelledError, "u", "v", "u", IndexError]
+
+
+def test_a_read_that_comes_while_others_are_taken_is_answered_too(tmp_path):
+    """The event loop adds one just after the reader took the first of two."""
+
+    class Interrupted(deque):
+        def __init__(self, add) -> None:
+            super().__init__()
+            self.add = add
+
+        def popleft(self):
+            item = super().popleft()
+            if self.add is not None:
+                add, self.add = self.add, None
+                add()
+            return item
+
+    async def run() -> list[UserRecord]:
+        store, loop = SqliteStore(tmp_path / "users.db"), asyncio.get_running_loop()
+        late, come, go = [], threading.Event(), threading.Event()
+
+        def read_late() -> None:
+            late.append(loop.create_task(store.read("w", "m")))
+            loop.call_soon(come.set)
+
+        def add() -> None:
+            loop.call_soon_threadsafe(read_late)
+            assert come.wait(5)
+
+        store._reading = Interrupted(add)
+        store._reader.submit(go.wait)
+        waiting = [loop.create_task(store.read(user, "m")) for user in "uv"]
+        await asyncio.sleep(0)
+        go.set()
+        found = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        found += await asyncio.wait_for(asyncio.gather(*late, store.read("x", "m")), 5)
+        await store.close()
+        return found
+
+    assert asyncio.run(run()) == [UserRecord((), None)] * 4
 
 
 def test_a_call_that_was_given_up_while_it_waited_is_not_stored(tmp_path):
