@@ -12,7 +12,7 @@ from metajax.data import fit_encoding, interactions_from_frame
 from metajax.errors import ConfigError
 from metajax.experiment import BayesianLinear, Maml, MatrixFactorization, MetaSgd, Ridge
 from metajax.experiment.artifact import Artifact
-from metajax.experiment.assembly import make_parts
+from metajax.experiment.parts import make_parts
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
 RATINGS = {"i3": 5.0, "i4": 1.0, "i8": 2.0}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from metajax.cli.compilation import compute_in_place, programs_folder, use_compilation_cache
+from metajax.cli.compilation import compute_in_place, leave_a_core, programs_folder, use_compilation_cache
 from metajax.errors import ConfigError, StorageError
 from metajax.serving.settings import Buckets, Settings
 
@@ -84,6 +84,7 @@ def _serve(run: Path, options: ServeOptions) -> None:
     _check_installed()
     use_compilation_cache(min_seconds=0)
     compute_in_place()
+    leave_a_core()
     from functools import partial
 
     from metajax.experiment import load_experiment

@@ -19,10 +19,10 @@ from safetensors.numpy import load_file, save_file
 from metajax import files
 from metajax.data import Encoding
 from metajax.errors import StorageError
-from metajax.experiment.assembly import Parts, make_parts
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.exported import PROGRAM
+from metajax.experiment.parts import Parts, make_parts
 from metajax.experiment.quantized import Tables, dequantize, quantize
 from metajax.experiment.signature import check_signature, sign
 from metajax.experiment.traces import trace_places

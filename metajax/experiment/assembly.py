@@ -11,23 +11,10 @@ from metajax.evaluation.predict import catalogue_scorer, predictor
 from metajax.evaluation.selection import selects_on_items, validation_tasks
 from metajax.evaluation.validate import catalogue_validation_of, validation_of
 from metajax.experiment.experiment import Experiment
-from metajax.losses import Loss
+from metajax.experiment.parts import Parts, make_parts
 from metajax.tasks import Catalogue, Histories, TaskSet, catalogue, histories, lengths
 from metajax.training.loop import Validate
-from metajax.types import Learner, PyTree
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What adapts and predicts, without any data: all that a saved run needs to be brought back.
-
-    Attributes:
-        learner: the meta-learner on its model.
-        loss: that it was trained with.
-    """
-
-    learner: Learner
-    loss: Loss
+from metajax.types import PyTree
 
 
 @dataclass(frozen=True)
@@ -45,20 +32,6 @@ class Assembly:
     levels: tuple[float, ...]
     parts: Parts
     validation: tuple[TaskSet, ...]
-
-
-def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, levels: tuple[float, ...]) -> Parts:
-    """Build loss, model and learner.
-
-    Args:
-        experiment: the choices.
-        encoding: what the model sees.
-        offset: mean training target.
-        levels: distinct training targets, ascending.
-    """
-    loss = experiment.loss.build(levels)
-    model = experiment.model.build(encoding.columns, outputs=loss.num_outputs, offset=loss.link(offset))
-    return Parts(experiment.learner.build(model, loss, encoding.columns), loss)
 
 
 def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | None = None) -> Assembly:

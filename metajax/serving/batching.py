@@ -73,11 +73,12 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     version = jobs[0].version
     rows = Buckets.smallest(buckets.rows, max(len(job.positions) for job in jobs))
     padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks_for(rows), len(jobs)) - len(jobs))]
-    adapted, rounds = version.together([job.start for job in padded]), _rounds(padded, buckets)
-    for ratings in rounds:
-        adapted = version.adapt(adapted, *ratings)
+    adapted, allowed = version.together([job.start for job in padded]), _allowed(padded)
     k = Buckets.smallest(buckets.lists_for(rows), max(job.n for job in jobs))
-    lists = version.rank(adapted, *rounds[-1], _allowed(padded), k)
+    *earlier, latest = _rounds(padded, buckets)
+    for ratings in earlier:
+        adapted, _ = version.answer(adapted, *ratings, allowed, k)
+    adapted, lists = version.answer(adapted, *latest, allowed, k)
     wants = any(job.wants_state for job in jobs)
     states = jax.tree.map(np.asarray, adapted) if wants else None
     positions, scores, variances, losses = map(np.asarray, lists)

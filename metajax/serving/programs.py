@@ -43,14 +43,15 @@ def adapting(learner: Learner) -> Wrapped:
     return jax.jit(jax.vmap(adapt, in_axes=(None, None, 0, 0, 0)))
 
 
-def ranking(learner: Learner, *, linear: bool) -> Wrapped:
-    """Return `(meta_params, representations, states, positions, target, allowed, k=) -> Lists`.
+def answering(learner: Learner, *, linear: bool) -> Wrapped:
+    """Return `(meta_params, representations, starts, positions, target, allowed, k=) -> (states, Lists)`.
 
-    The states were adapted to `positions` and `target`, `[users, rows]`; `allowed` is bool `[users, items]`. A learner
-    that has `compact` predicts from as many ratings as there are rows: its states hold no more, or rows are the most.
-    Apart from adapting: in one program XLA computed the state anew wherever it was read, which took twice as long.
+    It adapts as `adapting` does, to `positions` and `target`, `[users, rows]`; `allowed` is bool `[users, items]`. A
+    learner that has `compact` predicts from as many ratings as there are rows: its states hold no more, or rows are
+    the most. A barrier lies between adapting and ranking: without one XLA computes the state anew wherever it is read,
+    which takes twice as long. Two programs were slower, for the thread waits for the interpreter between them.
     """
-    score = linear_score(learner) if linear else predicted_score(learner)
+    adapt, score = adapting(learner), linear_score(learner) if linear else predicted_score(learner)
 
     def rank(
         meta_params: PyTree,
@@ -74,17 +75,19 @@ def ranking(learner: Learner, *, linear: bool) -> Wrapped:
         variances = predicted(best.positions).variance  # apart: of what was rated, none is wanted
         return Lists(best.positions, best.scores, jnp.full(k, jnp.nan) if variances is None else variances, loss)
 
-    def ranks(
+    def answers(
         meta_params: PyTree,
         representations: PyTree,
-        states: PyTree,
+        starts: PyTree,
         positions: jax.Array,
         target: jax.Array,
         allowed: jax.Array,
         *,
         k: int,
-    ) -> Lists:
+    ) -> tuple[PyTree, Lists]:
+        adapted = adapt(meta_params, representations, starts, positions, target)
+        states = jax.lax.optimization_barrier(adapted)
         each = jax.vmap(partial(rank, k=k), in_axes=(None, None, 0, 0, 0, 0))
-        return each(meta_params, representations, states, positions, target, allowed)
+        return states, each(meta_params, representations, states, positions, target, allowed)
 
-    return jax.jit(ranks, static_argnames="k")
+    return jax.jit(answers, static_argnames="k")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from jax.tree_util import treedef_tuple
 
 from metajax import files
 from metajax.errors import DataError, StorageError
@@ -19,7 +20,7 @@ from metajax.ranking.questions import Asked
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
-from metajax.serving.programs import Lists, adapting, ranking
+from metajax.serving.programs import Lists, adapting, answering
 from metajax.serving.settings import Buckets
 from metajax.training import kept
 from metajax.types import PyTree
@@ -62,9 +63,8 @@ class Version:
         self._meta_params = jax.tree.map(jnp.asarray, artifact.meta_params)
         self._representations = recommender.representations
         self.grows = recommender.learner.compact is not None
-        self._adapt = adapting(recommender.learner)
         self._linear = self._is_linear()
-        self._rank = ranking(recommender.learner, linear=self._linear)
+        self._answer = answering(recommender.learner, linear=self._linear)
         self._explain = jax.jit(explanation(recommender.learner))
         self._questioner = recommender.questioner
         self._adapt_to_ask = jax.jit(self._adapted_to_ask)
@@ -72,6 +72,7 @@ class Version:
         self._asked_rows = ASKED_ROWS if self.grows else EXPLAINED_ROWS
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
         self._nobody = self._encoded({})
+        self._priors = cache(self._prior_of)
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
         self._of_states = self._structure if self.is_exact else self._structure_of_states()
@@ -105,18 +106,21 @@ class Version:
 
     def together(self, starts: Sequence[Leaves]) -> PyTree:
         """Return what several users start from as one tree, leaves `[users, ...]`."""
-        return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
+        if all(start is self.prior for start in starts):
+            return self._priors(len(starts))
+        return self._stacked(starts)
 
-    def adapt(self, starts: PyTree, positions: np.ndarray, target: np.ndarray) -> PyTree:
-        """Return the states of users who go on from `starts`, adapted to their ratings, `[users, rows]`."""
-        arguments = (self._meta_params, self._representations, starts, positions, target)
-        return self._compiled.get(positions.shape, self._adapt)(*arguments)
+    def answer(
+        self, starts: PyTree, positions: np.ndarray, target: np.ndarray, allowed: np.ndarray, k: int
+    ) -> tuple[PyTree, Lists]:
+        """Adapt users to their ratings, `[users, rows]`, from `starts` on, and rank the `allowed` items for them.
 
-    def rank(self, states: PyTree, positions: np.ndarray, target: np.ndarray, allowed: np.ndarray, k: int) -> Lists:
-        """Rank the `allowed` items, bool `[users, items]`, for users who were adapted to `positions` last."""
-        arguments = (self._meta_params, self._representations, states, positions, target, allowed)
+        Returns:
+            The states, of which others may go on, and lists of up to k of `allowed`, bool `[users, items]`.
+        """
+        arguments = (self._meta_params, self._representations, starts, positions, target, allowed)
         compiled = self._compiled.get((*positions.shape, k))
-        return compiled(*arguments) if compiled else self._rank(*arguments, k=k)
+        return compiled(*arguments) if compiled else self._answer(*arguments, k=k)
 
     def effects(
         self, features: Mapping[str, Any], positions: np.ndarray, target: np.ndarray, explained: np.ndarray
@@ -181,18 +185,14 @@ class Version:
         if all((users, rows, k) in self._compiled for k in lists):
             return
         ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
-        starts = self.together([self.prior] * users)
-        name = f"{users} {rows}"
-        self._compiled[users, rows] = self._program(
-            traces, self._adapt, (starts, *ratings), self._of_states, f"adapt {name}"
-        )
-        states, nothing = self.adapt(starts, *ratings), np.zeros((users, len(self.catalogue)), bool)
+        starts, of_both = self.together([self.prior] * users), treedef_tuple((self._of_states, OF_LISTS))
+        nothing, name = np.zeros((users, len(self.catalogue)), bool), f"{users} {rows}"
         for k in lists:
-            rank = partial(self._rank, k=k)
+            answer = partial(self._answer, k=k)
             self._compiled[users, rows, k] = self._program(
-                traces, rank, (states, *ratings, nothing), OF_LISTS, f"rank {name} {k}"
+                traces, answer, (starts, *ratings, nothing), of_both, f"answer {name} {k}"
             )
-            jax.block_until_ready(self.rank(states, *ratings, nothing, k))
+            jax.block_until_ready(self.answer(starts, *ratings, nothing, k))
 
     def _program(
         self, folder: Path | None, function: Callable[..., Any], arguments: Sequence[Any], result: Any, name: str
@@ -207,8 +207,17 @@ class Version:
     def _structure_of_states(self) -> Any:
         ratings = np.full((1, 1), -1, np.int32), np.zeros((1, 1), np.float32)
         starts = self.together([self.prior])
-        states = jax.eval_shape(self._adapt, self._meta_params, self._representations, starts, *ratings)
+        states = jax.eval_shape(
+            adapting(self.recommender.learner), self._meta_params, self._representations, starts, *ratings
+        )
         return jax.tree.structure(states)
+
+    def _prior_of(self, users: int) -> PyTree:
+        """Return so many priors on the device: copying their room for ratings took a tenth of a batch."""
+        return jax.tree.map(jnp.asarray, self._stacked([self.prior] * users))
+
+    def _stacked(self, starts: Sequence[Leaves]) -> PyTree:
+        return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
 
     def _adapted_to_ask(
         self, meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array

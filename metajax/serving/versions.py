@@ -154,8 +154,8 @@ def _checked(version: Version, settings: Settings, forget: bool = False) -> Vers
     version.warm_up(settings.buckets, forget=forget, traces=settings.traces)
     shape = (1, settings.buckets.rows[0])
     nothing = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-    states = version.adapt(version.together([version.prior]), *nothing)
-    lists = version.rank(states, *nothing, np.ones((1, len(version.catalogue)), bool), settings.buckets.lists[-1])
+    start, everything = version.together([version.prior]), np.ones((1, len(version.catalogue)), bool)
+    _, lists = version.answer(start, *nothing, everything, settings.buckets.lists[-1])
     if not (np.asarray(lists.positions)[0] >= 0).any():
         raise StorageError(f"The model {version.name} predicts no number for any item. Train it again.")
     return version

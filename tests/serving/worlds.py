@@ -14,7 +14,7 @@ from metajax import Experiment, Recommender
 from metajax.data import fit_encoding, interactions_from_frame
 from metajax.experiment import MatrixFactorization, Ridge
 from metajax.experiment.artifact import Artifact
-from metajax.experiment.assembly import make_parts
+from metajax.experiment.parts import make_parts
 from metajax.serving.access import Access
 from metajax.serving.app import make_app
 from metajax.serving.keys import Keys, create_key
