@@ -71,9 +71,10 @@ def token_weights(
 def sum_weights(weights: Float[Array, " size"], tokens: Int[Array, "items width"]) -> Float[Array, " items"]:
     """Return the sum of the weights of each item's tokens.
 
-    One gather of all, column by column, and then sums: for eight users at once .8 of the time of a sum that gathers.
+    A token is in bounds, which makes it an eighth faster. Gathered column by column, alone as fast, it takes three
+    times as long in the program that answers eight users.
     """
-    return jnp.sum(weights[tokens.T.reshape(-1)].reshape(tokens.shape[::-1]), axis=0)
+    return jnp.sum(weights.at[tokens].get(mode="promise_in_bounds", wrap_negative_indices=False), axis=1)
 
 
 def _by_column(variances: Float[Array, " groups"], widths: Sequence[int]) -> Float[Array, " width"]:
