@@ -108,6 +108,8 @@ class Learner(NamedTuple):
         left_out: (meta_params, state, support, representations) -> `[rows, items]` means as they were without each row
             of the support, which the state was adapted to last; what a full state had forgotten does not come back. Of
             learners that know a shorter way than adapting anew; None of others.
+        widen: (meta_params, factor) -> meta_params with the same predictive means and deviations factor times as wide:
+            of learners whose intervals are set on validation tasks. None of others.
     """
 
     init: Callable[[Key], PyTree]
@@ -120,6 +122,7 @@ class Learner(NamedTuple):
     streaming: Literal["exact", "continued", "anew"] = "continued"
     compact: Callable[[PyTree, int], PyTree] | None = None
     left_out: Callable[[PyTree, PyTree, Examples, PyTree], jax.Array] | None = None
+    widen: Callable[[PyTree, float], PyTree] | None = None
 
 
 def learn_everything(meta_params: PyTree) -> PyTree:

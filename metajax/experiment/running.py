@@ -16,6 +16,8 @@ from metajax import files
 from metajax.errors import StorageError
 from metajax.evaluation.predict import predictor
 from metajax.evaluation.selection import judge_predictions, kind_of
+from metajax.evaluation.spread import spread_of
+from metajax.evaluation.values import Scale
 from metajax.experiment.artifact import Artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
@@ -193,11 +195,22 @@ def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
     return {name: found[kind_of(name, assembly.validation)] for name in assembly.split.scenarios}
 
 
+def _spread(selection: Assembly, best: Best) -> float:
+    """Return how much wider predictions must be for validation tasks."""
+    predict = predictor(selection.parts.learner)
+    scale = Scale.of(selection.interactions.scale, np.asarray(selection.levels))
+    return spread_of(lambda tasks: predict(best.meta_params, selection.catalogue, tasks), selection.validation, scale)
+
+
 def _write(trained: list[tuple[Assembly, Best]], seed: int, folder: Path) -> None:
-    """Write the artifact of the last training; its step and validation value are the first one's."""
+    """Write the artifact of the last training; its step, validation value and spread are the first one's."""
     artifact = make_artifact(*trained[0], seed)
     if len(trained) > 1:
         artifact = replace(make_artifact(*trained[-1], seed), training=artifact.training | {"refit": True})
+    if widen := trained[-1][0].parts.learner.widen:
+        spread = _spread(*trained[0])
+        widened = jax.tree.map(np.asarray, widen(artifact.meta_params, spread))
+        artifact = replace(artifact, meta_params=widened, training=artifact.training | {"spread": spread})
     write_artifact(artifact, folder)
 
 

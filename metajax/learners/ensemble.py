@@ -72,7 +72,13 @@ def ensemble(learner: Learner, members: int) -> Learner:
         learner.streaming,
         compact,
         partial(_left_out, learner.left_out) if learner.left_out else None,
+        partial(_widened, learner.widen) if learner.widen else None,
     )
+
+
+def _widened(widen: Callable[[PyTree, float], PyTree], meta_params: PyTree, factor: float) -> PyTree:
+    """Widen every member; how far their means lie apart stays."""
+    return jax.vmap(lambda one: widen(one, factor))(meta_params)
 
 
 def _left_out(

@@ -17,6 +17,8 @@ g: which items a user has rated says something too, before it is known how (SVD+
 n: the exponential of a linear model of the features; an item that training has not seen has a factor more. Such items
 also have a level of their own for every user: their estimates are wrong together, and not everybody likes what is new.
 
+How wide all predictions are has a factor of its own, which no likelihood learns: `widen` sets it on validation tasks.
+
 P is diagonal and, but for the user's own bias and that level, given: item vectors are learned, and their length does
 the same. With `tables` they are beliefs (see `uncertain_tables`), trained by sampling.
 
@@ -171,6 +173,7 @@ def student_t(
             "log_noise": jnp.log(jnp.asarray(noise, float)),
             "log_freedom": jnp.log(jnp.asarray(freedom - 2, float)),
             "log_unseen_noise": jnp.zeros((), float),
+            "log_spread": jnp.zeros((), float),
         }
         if unseen_variance:
             meta_params["log_unseen_variance"] = jnp.log(jnp.asarray(unseen_variance, float))
@@ -274,7 +277,8 @@ def student_t(
         free = jnp.exp(meta_params["log_freedom"])
         surprise = jnp.sum(whitened**2) * jnp.exp(-2 * meta_params["log_noise"])
         level = (free + surprise) / (free + jnp.sum(mask))
-        return Prediction(mean, jnp.exp(2 * meta_params["log_noise"]) * level * (its.deviation**2 + spread))
+        of_noise = jnp.exp(2 * (meta_params["log_noise"] + meta_params["log_spread"]))
+        return Prediction(mean, of_noise * level * (its.deviation**2 + spread))
 
     def own_variance(meta_params: PyTree, items: RatedItem) -> jax.Array:
         """Return `[rows]` the diagonal of the covariance."""
@@ -344,4 +348,10 @@ def student_t(
         prior = prior_mean(meta_params, state, representations)
         return prior[None] + mus @ features.T + dual.T @ covariance(meta_params, kept, its)
 
-    return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact", compact, left_out)
+    def labels(meta_params: PyTree) -> PyTree:
+        return learn_everything(meta_params) | {"log_spread": "freeze"}
+
+    def widen(meta_params: PyTree, factor: float) -> PyTree:
+        return meta_params | {"log_spread": meta_params["log_spread"] + jnp.log(factor)}
+
+    return Learner(init, represent, begin, adapt, predict, outer_loss, labels, "exact", compact, left_out, widen)

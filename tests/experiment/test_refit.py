@@ -14,6 +14,7 @@ from metajax.experiment import (
     Experiment,
     ItemCold,
     MatrixFactorization,
+    StudentT,
     TrainingConfig,
 )
 from metajax.experiment.artifact import read_artifact
@@ -51,6 +52,18 @@ def test_the_artifact_is_of_all_training_rows_and_resumes_to_the_same(experiment
     train_experiment(experiment, tmp_path / "run", resume=True, show_progress=False)
     again = read_artifact(folder / "artifact")
     np.testing.assert_array_equal(again.meta_params["log_penalty"], artifact.meta_params["log_penalty"])
+
+
+def test_the_artifact_is_as_wide_as_validation_tasks_want_it(experiment, tmp_path):
+    chosen = replace(
+        experiment,
+        learner=StudentT(beliefs=False, max_support=12),
+        training=replace(experiment.training, outer_steps=20, validate_every=20),
+    )
+    (folder,) = train_experiment(chosen, tmp_path / "run", show_progress=False)
+    artifact = read_artifact(folder / "artifact")
+    assert artifact.training["spread"] != 1.0
+    np.testing.assert_allclose(artifact.meta_params["log_spread"], np.log(artifact.training["spread"]), rtol=1e-5)
 
 
 def test_without_refit_the_artifact_is_of_what_selection_saw(experiment, tmp_path):

@@ -168,6 +168,26 @@ def test_an_unseen_item_has_noise_of_its_own():
     np.testing.assert_allclose(unseen.variance / known.variance, 4.0, rtol=1e-9)
 
 
+@pytest.mark.parametrize("members", [0, 2])
+def test_widened_it_predicts_the_same_means_more_broadly(task, members):
+    """An ensemble is widened member by member; no step of training moves how wide it is."""
+    learner = ensemble(make(), members) if members else make()
+    params = learner.init(jax.random.key(0))
+    before, after = predicted(learner, params, task), predicted(learner, learner.widen(params, 1.5), task)
+    np.testing.assert_array_equal(after.mean, before.mean)
+    between = (
+        np.var(
+            [predicted(make(), jax.tree.map(lambda leaf, n=n: leaf[n], params), task).mean for n in range(2)], axis=0
+        )
+        if members
+        else 0
+    )
+    np.testing.assert_allclose(after.variance - between, 1.5**2 * (before.variance - between), rtol=1e-9)
+    assert learner.labels(params)["log_spread"] == "freeze"
+    slope = jax.grad(lambda p: learner.loss(p, task, jax.random.key(0), jnp.zeros(()))[0])(params)
+    np.testing.assert_array_equal(slope["log_spread"], 0)
+
+
 def test_an_ensemble_of_one_is_its_member(task):
     learner = make()
     whole = ensemble(learner, 1)
