@@ -233,7 +233,10 @@ def unflatten(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
     def take(path: tuple, expected: jax.ShapeDtypeStruct) -> jax.Array:
         array = arrays.get(_name(path))
         if array is None:
-            raise StorageError(f"The artifact has no parameter {_name(path)}.")
+            raise StorageError(
+                f"The artifact has no parameter {_name(path)}, which this version of the learner wants. Train the run "
+                "again, or take the version of metajax that made it."
+            )
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise StorageError(
                 f"The parameter {_name(path)} is {array.dtype}{list(array.shape)} in the artifact, "
