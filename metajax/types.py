@@ -108,8 +108,9 @@ class Learner(NamedTuple):
         left_out: (meta_params, state, support, representations) -> `[rows, items]` means as they were without each row
             of the support, which the state was adapted to last; what a full state had forgotten does not come back. Of
             learners that know a shorter way than adapting anew; None of others.
-        widen: (meta_params, factor) -> meta_params with the same predictive means and deviations factor times as wide:
-            of learners whose intervals are set on validation tasks. None of others.
+        widen: (meta_params, factor) -> meta_params with the same predictive means and variances a + b factor^2, where a
+            is 0 but for what the members of an ensemble disagree: of learners whose intervals are set on validation
+            tasks. None of others.
     """
 
     init: Callable[[Key], PyTree]

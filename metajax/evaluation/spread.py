@@ -1,6 +1,7 @@
 """How much wider a method's intervals must be to hold the ratings that they say they hold."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,18 +16,19 @@ SHOTS = (0, 5)
 """Support sizes that are looked at, beside the full one."""
 DOUBT = 500
 """Query rows that a factor of 1 counts for: few rows say little of a share."""
-NARROWEST, WIDEST, HALVINGS = 0.5, 2.0, 20
+NARROWEST, WIDEST, HALVINGS = 0.5, 2.0, 12
 
 
-def spread_of(predict: Callable[[TaskSet], Predictions], tasks: Sequence[TaskSet], scale: Scale) -> float:
-    """Return what to multiply predictive deviations by, so that of validation ratings 80 % lie in the 80 % interval.
+def spread_of(predict: Callable[[float, TaskSet], Predictions], tasks: Sequence[TaskSet], scale: Scale) -> float:
+    """Return the factor with which, on average, 80 % of a validation task's ratings lie in the 80 % interval.
 
     A likelihood weighs how far off ratings are, not how many are, and errors on whom training has not seen are larger:
-    intervals come out a few hundredths narrow. Every kind of tasks and every support size counts alike. Without levels
-    of ratings, or without a variance, it is 1.
+    intervals come out a few hundredths narrow. Every kind of tasks and every support size counts alike. The factor lies
+    between a half and 2, and is drawn towards 1 where rows are few; without levels of ratings, or without a variance,
+    it is 1.
 
     Args:
-        predict: the trained learner.
+        predict: (factor, tasks) -> what the trained learner predicts when it is widened by a factor (`Learner.widen`).
         tasks: of validation users and of held-out items.
         scale: of the ratings.
 
@@ -36,25 +38,40 @@ def spread_of(predict: Callable[[TaskSet], Predictions], tasks: Sequence[TaskSet
     """
     if scale.levels is None or not tasks:
         return 1.0
-    sizes = [size for some in tasks for size in (some, *map(some.k_shot, SHOTS))]
-    predicted = [predict(size) for size in sizes]
-    if any(one.variance is None for one in predicted):
+    claims = [_claim(predict, size, scale) for some in tasks for size in (some, *map(some.k_shot, SHOTS))]
+    known = [one for one in claims if one is not None]
+    if len(known) < len(claims):
         return 1.0
-
-    def held(factor: float) -> float:
-        return float(np.mean([_held(size, one, scale, factor) for size, one in zip(sizes, predicted, strict=True)]))
-
     narrow, wide = NARROWEST, WIDEST
     for _ in range(HALVINGS):
         middle = np.sqrt(narrow * wide)
-        narrow, wide = (middle, wide) if held(middle) < LEVEL else (narrow, middle)
+        held = np.mean([_held(one, scale.levels, middle) for one in known])
+        narrow, wide = (middle, wide) if held < LEVEL else (narrow, middle)
     rows = sum(float(some.query_mask.sum()) for some in tasks)
     return float(np.sqrt(narrow * wide) ** (rows / (rows + DOUBT)))
 
 
-def _held(tasks: TaskSet, predicted: Predictions, scale: Scale, factor: float) -> float:
+class _Claim(NamedTuple):
+    """What is predicted of tasks: clipped means, and variances fixed + moved factor^2, `[tasks, rows]`."""
+
+    tasks: TaskSet
+    means: np.ndarray
+    fixed: np.ndarray
+    moved: np.ndarray
+
+
+def _claim(predict: Callable[[float, TaskSet], Predictions], tasks: TaskSet, scale: Scale) -> _Claim | None:
+    """Return it, of two predictions; None without a variance."""
+    at_one, widest = predict(1.0, tasks), predict(WIDEST, tasks)
+    if at_one.variance is None or widest.variance is None:
+        return None
     is_row = tasks.query_mask > 0
-    variance = np.where(is_row, predicted.variance, 1.0) * factor**2  # pyright: ignore[reportOptionalOperand]
-    means = clip(predicted.mean, (scale.low, scale.high))
-    pit = randomised_pit(means, variance, tasks.query_target, scale.levels)  # pyright: ignore[reportArgumentType]
-    return float(np.nanmean(coverage(pit, tasks.query_mask, level=LEVEL)))
+    moved = np.where(is_row, (widest.variance - at_one.variance) / (WIDEST**2 - 1), 1.0)
+    fixed = np.where(is_row, at_one.variance - moved, 0.0)
+    return _Claim(tasks, clip(at_one.mean, (scale.low, scale.high)), fixed, moved)
+
+
+def _held(claim: _Claim, levels: np.ndarray, factor: float) -> float:
+    variance = claim.fixed + claim.moved * factor**2
+    pit = randomised_pit(claim.means, variance, claim.tasks.query_target, levels)
+    return float(np.nanmean(coverage(pit, claim.tasks.query_mask, level=LEVEL)))

@@ -1,4 +1,4 @@
-"""From an experiment to what adapts and predicts, without its data and without what trains or judges it."""
+"""From an experiment to what adapts and predicts, without its data and without what judges it."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Train an experiment: one folder a seed, with its resolved configuration, log, checkpoints and artifact."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ import polars as pl
 
 from metajax import files
 from metajax.errors import StorageError
-from metajax.evaluation.predict import predictor
+from metajax.evaluation.predict import Predictions, predictor
 from metajax.evaluation.selection import judge_predictions, kind_of
 from metajax.evaluation.spread import spread_of
 from metajax.evaluation.values import Scale
@@ -24,11 +24,13 @@ from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.traces import trace_places
 from metajax.experiment.tuned import TUNING
+from metajax.tasks.taskset import TaskSet
 from metajax.training.autotune import choose_task_chunk
 from metajax.training.distributed import any_process, by_writer, is_writer
 from metajax.training.loop import Best, Observe, Validate, train
 from metajax.training.mesh import make_mesh
 from metajax.training.profiling import tracer
+from metajax.types import PyTree
 
 CONFIG = "config.json"
 REFIT = "refit"
@@ -195,11 +197,15 @@ def _validation_variance(assembly: Assembly, best: Best) -> dict[str, float]:
     return {name: found[kind_of(name, assembly.validation)] for name in assembly.split.scenarios}
 
 
-def _spread(selection: Assembly, best: Best) -> float:
+def _spread(selection: Assembly, best: Best, widen: Callable[[PyTree, float], PyTree]) -> float:
     """Return how much wider predictions must be for validation tasks."""
     predict = predictor(selection.parts.learner)
     scale = Scale.of(selection.interactions.scale, np.asarray(selection.levels))
-    return spread_of(lambda tasks: predict(best.meta_params, selection.catalogue, tasks), selection.validation, scale)
+
+    def widened(factor: float, tasks: TaskSet) -> Predictions:
+        return predict(widen(best.meta_params, factor), selection.catalogue, tasks)
+
+    return spread_of(widened, selection.validation, scale)
 
 
 def _write(trained: list[tuple[Assembly, Best]], seed: int, folder: Path) -> None:
@@ -208,7 +214,7 @@ def _write(trained: list[tuple[Assembly, Best]], seed: int, folder: Path) -> Non
     if len(trained) > 1:
         artifact = replace(make_artifact(*trained[-1], seed), training=artifact.training | {"refit": True})
     if widen := trained[-1][0].parts.learner.widen:
-        spread = _spread(*trained[0])
+        spread = _spread(*trained[0], widen)
         widened = jax.tree.map(np.asarray, widen(artifact.meta_params, spread))
         artifact = replace(artifact, meta_params=widened, training=artifact.training | {"spread": spread})
     write_artifact(artifact, folder)

@@ -273,12 +273,12 @@ def student_t(
             mean = mean + sum_weights(own_weights, representations.tokens)
         its = RatedItem(features, representations.tokens, deviation(meta_params, state, representations))
         half = solve_lower(lower, covariance(meta_params, kept, its) * scale[:, None])
-        spread = jnp.maximum(own_variance(meta_params, its) - jnp.sum(half**2, axis=0), 0)
+        of_signal = jnp.maximum(own_variance(meta_params, its) - jnp.sum(half**2, axis=0), 0)
         free = jnp.exp(meta_params["log_freedom"])
         surprise = jnp.sum(whitened**2) * jnp.exp(-2 * meta_params["log_noise"])
         level = (free + surprise) / (free + jnp.sum(mask))
         of_noise = jnp.exp(2 * (meta_params["log_noise"] + meta_params["log_spread"]))
-        return Prediction(mean, of_noise * level * (its.deviation**2 + spread))
+        return Prediction(mean, of_noise * level * (its.deviation**2 + of_signal))
 
     def own_variance(meta_params: PyTree, items: RatedItem) -> jax.Array:
         """Return `[rows]` the diagonal of the covariance."""

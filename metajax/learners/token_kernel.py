@@ -71,8 +71,8 @@ def token_weights(
 def sum_weights(weights: Float[Array, " size"], tokens: Int[Array, "items width"]) -> Float[Array, " items"]:
     """Return the sum of the weights of each item's tokens.
 
-    A token is in bounds, which makes it an eighth faster. Gathered column by column, alone as fast, it takes three
-    times as long in the program that answers eight users.
+    A token is in bounds: to say so takes an eighth off the program that answers eight users. Gathered column by column,
+    alone as fast, that program took nearly twice as long.
     """
     return jnp.sum(weights.at[tokens].get(mode="promise_in_bounds", wrap_negative_indices=False), axis=1)
 

@@ -76,7 +76,7 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     adapted, allowed = version.together([job.start for job in padded]), _allowed(padded)
     k = Buckets.smallest(buckets.lists_for(rows), max(job.n for job in jobs))
     *earlier, latest = _rounds(padded, buckets)
-    for ratings in earlier:
+    for ratings in earlier:  # a list that nobody wants, so that long histories have no program of their own
         adapted, _ = version.answer(adapted, *ratings, allowed, k)
     adapted, lists = version.answer(adapted, *latest, allowed, k)
     wants = any(job.wants_state for job in jobs)

@@ -11,10 +11,14 @@ import jax.numpy as jnp
 from jax.stages import Wrapped
 
 from metajax.ranking import BLOCK, adapt_to, linear_score, predicted_score, ranker
+from metajax.ranking.questioner import OpenQuestions, Questioner
+from metajax.ranking.questions import Asked
 from metajax.types import Learner, Prediction, PyTree
 
 MEASURED = 32
 """Places of ratings whose error is measured."""
+QUESTIONS = 8
+"""Most questions that are chosen at once."""
 
 
 class Lists(NamedTuple):
@@ -91,3 +95,33 @@ def answering(learner: Learner, *, linear: bool) -> Wrapped:
         return states, each(meta_params, representations, states, positions, target, allowed)
 
     return jax.jit(answers, static_argnames="k")
+
+
+def asking(learner: Learner) -> Wrapped:
+    """Return `(meta_params, representations, user, positions, target) -> state`, with room for questions."""
+    adapt = adapt_to(learner)
+
+    def adapted(
+        meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array
+    ) -> PyTree:
+        state = adapt(meta_params, representations, user, positions, target)
+        return learner.compact(state, len(positions) + QUESTIONS) if learner.compact else state
+
+    return jax.jit(adapted)
+
+
+def informing(adapt: Wrapped, questioner: Questioner) -> Wrapped:
+    """Return `(all that adapt takes, open now) -> Asked`: what to ask next, by how much an answer would tell."""
+
+    def informative(
+        meta_params: PyTree,
+        representations: PyTree,
+        user: PyTree,
+        positions: jax.Array,
+        target: jax.Array,
+        open_now: OpenQuestions,
+    ) -> Asked:
+        state = adapt(meta_params, representations, user, positions, target)
+        return questioner.informative(meta_params, representations, state, open_now, n=QUESTIONS)
+
+    return jax.jit(informative)

@@ -10,9 +10,10 @@ from metajax.recommender import Match
 from metajax.serving.answers import ERRORS, NOT_FOUND
 from metajax.serving.dependencies import TheService
 from metajax.serving.problems import RequestError
+from metajax.serving.programs import QUESTIONS
 from metajax.serving.routes_users import user_of_path
 from metajax.serving.schemas import CatalogueItem, CatalogueItems
-from metajax.serving.version import QUESTIONS, Version
+from metajax.serving.version import Version
 
 Count = Annotated[int, QueryParameter(ge=1, le=100)]
 

@@ -152,6 +152,8 @@ class SqliteStore:
                 group.append(self._reading.popleft())
             except IndexError:
                 break
+        if not group:
+            return
         try:
             outcomes = self._read_together(group)
         except BaseException:

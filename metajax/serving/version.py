@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from jax.tree_util import treedef_tuple
 
 from metajax import files
 from metajax.errors import DataError, StorageError
-from metajax.ranking import BLOCK, adapt_to, is_linear
+from metajax.ranking import BLOCK, is_linear
 from metajax.ranking.explainer import explanation
 from metajax.ranking.questions import Asked
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.problems import invalid
-from metajax.serving.programs import Lists, adapting, answering
+from metajax.serving.programs import Lists, adapting, answering, asking, informing
 from metajax.serving.settings import Buckets
 from metajax.training import kept
 from metajax.types import PyTree
@@ -34,8 +34,6 @@ EXPLAINED_ROWS = 64
 four times as long."""
 EXPLAINED = 16
 """Items that are explained at once."""
-QUESTIONS = 8
-"""Most questions that are chosen at once."""
 ASKED_ROWS = 24
 """Ratings that questions are chosen by of a learner whose predictions cost by the room for ratings: the latest."""
 
@@ -67,12 +65,12 @@ class Version:
         self._answer = answering(recommender.learner, linear=self._linear)
         self._explain = jax.jit(explanation(recommender.learner))
         self._questioner = recommender.questioner
-        self._adapt_to_ask = jax.jit(self._adapted_to_ask)
-        self._asked = jax.jit(self._informative)
+        self._adapt_to_ask = asking(recommender.learner)
+        self._asked = informing(self._adapt_to_ask, recommender.questioner)
         self._asked_rows = ASKED_ROWS if self.grows else EXPLAINED_ROWS
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
         self._nobody = self._encoded({})
-        self._priors = cache(self._prior_of)
+        self._priors: dict[int, PyTree] = {}
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
         self._of_states = self._structure if self.is_exact else self._structure_of_states()
@@ -105,10 +103,15 @@ class Version:
             raise invalid(f"The features cannot be read: {str(error).splitlines()[0]}") from error
 
     def together(self, starts: Sequence[Leaves]) -> PyTree:
-        """Return what several users start from as one tree, leaves `[users, ...]`."""
-        if all(start is self.prior for start in starts):
-            return self._priors(len(starts))
-        return self._stacked(starts)
+        """Return what several users start from as one tree, leaves `[users, ...]`.
+
+        Priors are kept on the device: copying their room for ratings took a tenth of a batch.
+        """
+        if any(start is not self.prior for start in starts):
+            return self._stacked(starts)
+        if len(starts) not in self._priors:
+            self._priors[len(starts)] = jax.tree.map(jnp.asarray, self._stacked(starts))
+        return self._priors[len(starts)]
 
     def answer(
         self, starts: PyTree, positions: np.ndarray, target: np.ndarray, allowed: np.ndarray, k: int
@@ -212,24 +215,8 @@ class Version:
         )
         return jax.tree.structure(states)
 
-    def _prior_of(self, users: int) -> PyTree:
-        """Return so many priors on the device: copying their room for ratings took a tenth of a batch."""
-        return jax.tree.map(jnp.asarray, self._stacked([self.prior] * users))
-
     def _stacked(self, starts: Sequence[Leaves]) -> PyTree:
         return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
-
-    def _adapted_to_ask(
-        self, meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array
-    ) -> PyTree:
-        learner = self.recommender.learner
-        state = adapt_to(learner)(meta_params, representations, user, positions, target)
-        return learner.compact(state, len(positions) + QUESTIONS) if learner.compact else state
-
-    def _informative(self, *of: PyTree) -> Asked:
-        *adapted_to, open_now = of
-        state = self._adapted_to_ask(*adapted_to)
-        return self._questioner.informative(of[0], of[1], state, open_now, n=QUESTIONS)
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
         return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)

@@ -1,12 +1,14 @@
 """The command line: instant help, verbs that teach, and exit codes as documented."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from metajax.cli import VERBS, main
+from metajax.cli.compilation import leave_a_core
 
 
 def test_help_imports_neither_jax_nor_polars():
@@ -78,3 +80,14 @@ def test_the_doctor_is_content(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["doctor"]) == 0
     assert "self-test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("cores", "given", "wanted"), [(8, None, "7"), (2, None, "1"), (1, None, "1"), (8, "3", "3")])
+def test_a_service_leaves_a_core_unless_told_otherwise(cores, given, wanted, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setenv("NPROC", "")  # so that it is put back
+    monkeypatch.delenv("NPROC")
+    if given is not None:
+        monkeypatch.setenv("NPROC", given)
+    leave_a_core()
+    assert os.environ["NPROC"] == wanted

@@ -36,14 +36,27 @@ def drawn():
     return means, tasks_of(np.clip(np.round(rng.normal(means, 1.2)), 1, 5))
 
 
-def claiming(means, deviation):
-    return lambda tasks: Predictions(means[: len(tasks)], np.full(tasks.query_mask.shape, deviation**2))
+def claiming(means, deviation, between=0.0):
+    """Predict with this deviation, of which the part `between` members is not widened."""
+
+    def predict(factor, tasks):
+        variance = between**2 + factor**2 * (deviation**2 - between**2)
+        return Predictions(means[: len(tasks)], np.full(tasks.query_mask.shape, variance))
+
+    return predict
 
 
 @pytest.mark.parametrize("deviation", [0.9, 1.2, 1.6])
 def test_it_finds_how_wide_intervals_should_have_been(drawn, deviation):
     means, tasks = drawn
     assert spread_of(claiming(means, deviation), [tasks], SCALE) == pytest.approx(1.2 / deviation, rel=0.02)
+
+
+def test_what_members_disagree_by_is_not_widened(drawn):
+    """1.2^2 = .6^2 + factor^2 (.9^2 - .6^2)."""
+    means, tasks = drawn
+    wanted = np.sqrt((1.2**2 - 0.6**2) / (0.9**2 - 0.6**2))
+    assert spread_of(claiming(means, 0.9, between=0.6), [tasks], SCALE) == pytest.approx(wanted, rel=0.03)
 
 
 def test_few_rows_say_little(drawn):
@@ -65,5 +78,5 @@ def test_every_kind_of_tasks_counts_alike(drawn):
 def test_without_levels_variance_or_tasks_it_is_one(drawn):
     means, tasks = drawn
     assert spread_of(claiming(means, 0.5), [tasks], Scale(1.0, 5.0, None)) == 1.0
-    assert spread_of(lambda some: Predictions(means[: len(some)], None), [tasks], SCALE) == 1.0
+    assert spread_of(lambda _, some: Predictions(means[: len(some)], None), [tasks], SCALE) == 1.0
     assert spread_of(claiming(means, 0.5), [], SCALE) == 1.0

@@ -10,6 +10,12 @@ from metajax.experiment import Anil
 from metajax.experiment.learners import StudentT
 
 
+@pytest.fixture(autouse=True)
+def _own_cores(monkeypatch):
+    """Let `metajax serve` say in this process how many cores XLA takes without saying so to the tests that follow."""
+    monkeypatch.setenv("NPROC", "1")
+
+
 @pytest.fixture(scope="module")
 def as_services_run():
     """Set what `as_users_run` sets, in every thread, until the module ends."""

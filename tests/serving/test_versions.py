@@ -1,6 +1,8 @@
 """Models are loaded, promoted, rolled back, compared and split without a failed request."""
 
+import gc
 import shutil
+import weakref
 from dataclasses import replace
 from functools import cache, partial
 
@@ -13,6 +15,7 @@ from serving import worlds
 
 from metajax.cli import main
 from metajax.experiment.artifact import write_artifact
+from metajax.recommender import Recommender
 from metajax.serving.settings import Buckets, Settings
 from metajax.serving.version import Version
 from metajax.training.compilations import compilations
@@ -168,3 +171,20 @@ def test_no_more_versions_are_held_than_there_is_room_for(artifacts, load, tmp_p
     with worlds.running(first, tmp_path, settings=settings, scopes=("admin",), load=load) as running:
         response = running.post("/v1/admin/models:load", {"path": "two"})
         assert (response.status_code, response.json()["error"]["code"]) == (400, "too_many")
+
+
+def test_a_version_that_is_let_go_is_freed_without_the_collector(as_services_run):
+    """What is there when the service is ready is frozen: a cycle would hold the first version for ever."""
+    gc.disable()
+    try:
+        version = Version(Recommender(worlds.make_artifact()), "one")
+        version.answer(version.together([version.prior]), *nobody(), np.ones((1, len(version.catalogue)), bool), 1)
+        gone = weakref.ref(version)
+        del version
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def nobody():
+    return np.full((1, 4), -1, np.int32), np.zeros((1, 4), np.float32)
