@@ -21,7 +21,7 @@ def experiment() -> Experiment:
         data=replace(base.data, source="ml-1m", features=("gender", "age", "occupation", "genres", "decade", "mpaa")),
         split=MeluSplit(),
         learner=replace(base.learner, members=3),
-        episodes=replace(base.episodes, min_rows=13),
+        episodes=replace(base.episodes, min_rows=13, by_rows=False),
         seeds=(0, 1, 2, 3, 4),
     )
 
