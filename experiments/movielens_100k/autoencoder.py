@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_100k/autoencoder.py && metajax evaluate runs/movielens_100k/autoencoder
 Override: metajax train experiments/movielens_100k/autoencoder.py --learner.dropout 0.3 --name other
 Takes:    minutes on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/autoencoder.json: no difference shown from EASE.
+Reaches:  results/movielens_100k/autoencoder.json: behind EASE, iALS and item-kNN of clicks, tuned; ahead of popularity.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814
 """
 

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
 STORE_CALLS = ("append", "read", "write_state", "erase", "ready")
+LOSSES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
+TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -30,7 +32,7 @@ class Metrics:
             "metajax_adaptation_loss",
             "Mean squared error of the adapted prediction on the ratings it was adapted to",
             ["model"],
-            buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0),
+            buckets=LOSSES,
             registry=registry,
         )
         self.feedback = Counter("metajax_feedback", "Events, by what became of them", ["outcome"], registry=registry)
@@ -51,13 +53,8 @@ class Metrics:
             "metajax_coverage", "Share of the catalogue in the latest lists, and in training", ["of"], registry=registry
         )
         self.arms = Counter("metajax_arm", "Lists by model and arm", ["model", "arm"], registry=registry)
-        self.shadow_overlap = Histogram(
-            "metajax_shadow_overlap",
-            "Share of a list that the shadow lists too",
-            ["model"],
-            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-            registry=registry,
-        )
+        about = "Share of a list that the shadow lists too"
+        self.shadow_overlap = Histogram("metajax_shadow_overlap", about, ["model"], buckets=TENTHS, registry=registry)
         self.storing = Gauge("metajax_storing", "Requests with feedback that are being worked on", registry=registry)
         self.ready = Gauge("metajax_ready", "1 once all is compiled, until the service is to end", registry=registry)
         self.store_seconds = Histogram(

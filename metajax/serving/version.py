@@ -105,7 +105,7 @@ class Version:
     def together(self, starts: Sequence[Leaves]) -> PyTree:
         """Return what several users start from as one tree, leaves `[users, ...]`.
 
-        Priors are kept on the device: copying their room for ratings took a tenth of a batch.
+        Priors are kept on the device: else their room for ratings would be copied there for every batch.
         """
         if any(start is not self.prior for start in starts):
             return self._stacked(starts)

@@ -25,7 +25,7 @@ from metajax.training.compilations import compilations
 from metajax.training.distributed import any_process, by_writer, is_writer, place, whole
 from metajax.training.feed import Feed, TaskSource, make_feed
 from metajax.training.mesh import everywhere, make_mesh, parse_mesh
-from metajax.training.mover import make_mover
+from metajax.training.mover import Mover, make_mover
 from metajax.training.outer import StepInfo, TrainState, first_state, make_meta_loss, make_outer_steps
 from metajax.training.progress import TrainingProgress
 from metajax.training.run_log import RunLog
@@ -83,9 +83,10 @@ class Best(NamedTuple):
 
 
 Validate = Callable[[PyTree], float]
-Observe = Callable[[Callable, TrainState, TaskSource], None]
-"""(run, state, source), where `run(state, source, count, step)` are the outer steps that follow. Copy the state: its
-buffers are donated."""
+Run = Callable[[TrainState, TaskSource, int, int], tuple[TrainState, StepInfo]]
+"""(state, source, count, step) -> (state, info): so many outer steps from a step on. They take the state's buffers."""
+Observe = Callable[[Run, TrainState, TaskSource], None]
+"""(run, state, source), where `run` runs the outer steps that follow. Give it a copy of the state."""
 
 
 def train(
@@ -140,24 +141,11 @@ def train(
     init_key = jax.random.fold_in(jax.random.key(seed), 2**31)  # apart from every step's key
     state, shardings = first_state(learner, mover, init_key, mesh=mesh, trace=trace)
     best = Best(np.asarray(0), np.asarray(np.inf), jax.tree.map(jnp.copy, state.meta_params))
-    outer_steps = make_outer_steps(
-        feed.draw,
-        meta_loss,
-        mover,
-        seed=seed,
-        num_steps=config.outer_steps,
-        accumulate=config.accumulate,
-        shardings=(shardings, everywhere(mesh)),
-        trace=trace,
-    )
+    run = _run_of(feed, meta_loss, mover, config, seed=seed, shardings=(shardings, everywhere(mesh)), trace=trace)
     _check_choices(config, optimizer, feed, source, meta_loss, state.meta_params)
     checkpoints = Checkpoints(folder / "checkpoints")
     state, best, log = _restore(checkpoints, state, best, folder, resume=resume)
     tasks_per_step = config.accumulate * sum(bucket.tasks for bucket in buckets)
-
-    def run(state: TrainState, source: TaskSource, count: int, step: int) -> tuple[TrainState, StepInfo]:
-        return outer_steps(state, source, count, feed.read(step, count) if feed.read else None)
-
     if observe:
         observe(run, state, source)
     last = config.outer_steps if stop_at is None else stop_at
@@ -185,6 +173,33 @@ def train(
                 raise KeyboardInterrupt
     checkpoints.close()
     return best._replace(meta_params=whole(best.meta_params))
+
+
+def _run_of(
+    feed: Feed,
+    meta_loss: Callable[..., tuple[jax.Array, PyTree]],
+    mover: Mover,
+    config: TrainingConfig,
+    *,
+    seed: int,
+    shardings: tuple[Any, Any],
+    trace: Callable[[str], Path] | None,
+) -> Run:
+    outer_steps = make_outer_steps(
+        feed.draw,
+        meta_loss,
+        mover,
+        seed=seed,
+        num_steps=config.outer_steps,
+        accumulate=config.accumulate,
+        shardings=shardings,
+        trace=trace,
+    )
+
+    def run(state: TrainState, source: TaskSource, count: int, step: int) -> tuple[TrainState, StepInfo]:
+        return outer_steps(state, source, count, feed.read(step, count) if feed.read else None)
+
+    return run
 
 
 def _with_sizes(trace: Callable[[str], Path], buckets: Sequence[Bucket]) -> Callable[[str], Path]:
