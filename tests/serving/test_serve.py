@@ -54,6 +54,16 @@ def test_without_the_extra_it_says_what_to_install(tmp_path, capsys, monkeypatch
     assert "pip install 'metajax[serve]'" in capsys.readouterr().err
 
 
+def test_it_imports_nothing_that_judges_learners():
+    """Baselines and reports would take 7 MB that no request needs."""
+    script = (
+        "import sys; import metajax.serving.app, metajax.serving.server, metajax.serving.version; "
+        "print([name for name in sys.modules if name.startswith('metajax.evaluation.')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['metajax.evaluation.config']"
+
+
 def test_what_is_no_run_is_told(tmp_path, capsys):
     assert main(["serve", str(tmp_path), "--keys", str(tmp_path / "keys.json")]) == 5
     assert "holds no artifact" in capsys.readouterr().err
