@@ -41,7 +41,7 @@ from metajax.files import write_text
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-DEFAULT = tuple(f"{folder}/autoencoder" for folder in ("movielens_1m", "movielens_100k", "latest_small", "lastfm"))
+DEFAULT = tuple(f"{folder}/uptake" for folder in ("movielens_1m", "movielens_100k", "latest_small", "lastfm"))
 SCENARIO = "user_cold"
 
 

@@ -66,7 +66,7 @@ def _tested(scenario: str, reports: Reports) -> list[str]:
         for name, report in reports.items()
         for one in report.summary.comparisons
         if one.scenario == scenario and one.metric in RANKED and one.k in SHOTS[:2]
-        if name.endswith(("autoencoder", "peers"))
+        if name.endswith(("uptake", "autoencoder", "peers"))
     ]
     if not tests:
         return []

@@ -39,6 +39,7 @@ EXPERIMENTS = {
     "student_t": "movielens_1m/flagship",
     "gaussian_process": "movielens_1m/gaussian_process",
     "prototypes": "movielens_100k/prototypes",
+    "uptake": "movielens_1m/uptake",
     "autoencoder": "movielens_1m/autoencoder",
     "maml": "movielens_1m/maml",
     "fomaml": "movielens_1m/fomaml",

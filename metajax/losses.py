@@ -169,7 +169,7 @@ def catalogue_softmax() -> Loss:
     """
 
     def value(scores: Array, target: Array, mask: Array) -> Array:
-        raise ConfigError("A softmax over the catalogue is no loss of a user's rows. Take the learner Autoencoder.")
+        raise ConfigError("A softmax over the catalogue is no loss of a user's rows. Take the learner Uptake.")
 
     return Loss(value, lambda scores: scores, lambda _: 0.0, 1, "catalogue softmax")
 

@@ -69,7 +69,7 @@ def test_without_the_libraries_it_is_said_how_to_get_them(monkeypatch):
 
     monkeypatch.setattr(peers, "version", absent)
     with pytest.raises(ConfigError, match=r"implicit is not installed. In an environment .* '\.\[peers\]'"):
-        peers.main(["movielens_1m/autoencoder"])
+        peers.main(["movielens_1m/uptake"])
 
 
 def test_every_peer_has_six_trials():

@@ -9,8 +9,8 @@ Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814
 
 from dataclasses import replace
 
-from metajax.experiment import Experiment, MeluSplit, ranking, ranking_space
-from metajax.experiment.search import Range
+from metajax.experiment import Adam, Autoencoder, Experiment, MatrixFactorization, MeluSplit, ranking
+from metajax.experiment.search import Choice, LogUniform, Range, Uniform
 
 
 def experiment() -> Experiment:
@@ -20,11 +20,18 @@ def experiment() -> Experiment:
         name="movielens_1m/autoencoder",
         data=replace(base.data, source="ml-1m", features=("gender", "age", "occupation")),
         split=MeluSplit(),
-        learner=replace(base.learner, middle=3.6),
+        model=MatrixFactorization(factors=100, factor_scale=0.1),
+        learner=Autoencoder(middle=3.6, priors=1.0),
+        optimizer=Adam(learning_rate=3e-3),
         episodes=replace(base.episodes, min_rows=13),
+        training=replace(base.training, outer_steps=600, min_epochs=40, validate_every=200),
         seeds=(0, 1, 2, 3, 4),
     )
 
 
 def search_space() -> dict[str, Range]:
-    return ranking_space()
+    return {
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
+        "learner.dropout": Uniform(0.2, 0.7),
+        "model.factors": Choice((32, 64, 100, 200)),
+    }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from metajax.data.taken import Taken
 from metajax.errors import DataError
 
 Side = Literal["user", "item"]
@@ -51,6 +52,7 @@ class Column:
         size: category, bag and tokens: how many ids there are, 0 included; number: 1; vector: its length.
         widths: of the groups of tokens.
         rows: how many training ratings the encoding was fitted on, which priors are weighed against; 0 if unknown.
+        taken: of the items' own ids, who took them in training; None where nobody trains.
     """
 
     name: str
@@ -59,3 +61,4 @@ class Column:
     size: int
     widths: tuple[int, ...] = ()
     rows: int = field(default=0, compare=False)
+    taken: Taken | None = field(default=None, compare=False)

@@ -11,6 +11,7 @@ import polars as pl
 from metajax.data.columns import Column, Feature, Kind, Side
 from metajax.data.content import ContentEstimate, fit_content
 from metajax.data.interactions import Interactions, check_kind
+from metajax.data.taken import Taken
 from metajax.errors import DataError, StorageError
 
 IDENTITY = "id"
@@ -92,18 +93,25 @@ class Encoding:
         encoders: one a feature.
         content: the estimate of an item's mean rating that is a feature too, if there is one.
         rows: how many training ratings it was fitted on; not saved, for it matters to training alone.
+        taken: who took the items that have ids of their own; not saved either.
     """
 
     encoders: tuple[Encoder, ...]
     content: ContentEstimate | None = None
     rows: int = field(default=0, compare=False)
+    taken: Taken | None = field(default=None, compare=False)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """What a model sees of users and items."""
         content = () if self.content is None else self.content.columns
         columns = (*(encoder.column for encoder in self.encoders), *content)
-        return tuple(replace(column, rows=self.rows) for column in columns)
+        return tuple(
+            replace(
+                column, rows=self.rows, taken=self.taken if (column.of, column.name) == ("item", IDENTITY) else None
+            )
+            for column in columns
+        )
 
     def encode_users(self, users: pl.DataFrame) -> dict[str, np.ndarray]:
         """Encode a table of users, by feature name; a column that is missing counts as unknown."""
@@ -209,7 +217,8 @@ def fit_encoding(
     if max_values is not None:
         fitted = [one for one in fitted if len(one.values) <= max_values or one.feature.name in (features or ())]
     content = fit_content(interactions.items, train) if estimate_content else None
-    return Encoding((*ids, *fitted), content, train.height)
+    own = [one.values for one in ids if one.feature.of == "item"]
+    return Encoding((*ids, *fitted), content, train.height, Taken(train, own[0]) if own else None)
 
 
 def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> Encoder:

@@ -43,6 +43,7 @@ from metajax.experiment.learners import Reptile as Reptile
 from metajax.experiment.learners import Ridge as Ridge
 from metajax.experiment.learners import StudentT as StudentT
 from metajax.experiment.learners import TaNP as TaNP
+from metajax.experiment.learners import Uptake as Uptake
 from metajax.experiment.losses import BinaryCrossEntropy as BinaryCrossEntropy
 from metajax.experiment.losses import CatalogueSoftmax as CatalogueSoftmax
 from metajax.experiment.losses import Ordinal as Ordinal

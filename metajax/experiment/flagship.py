@@ -2,11 +2,11 @@
 
 from metajax.experiment.data import DataConfig
 from metajax.experiment.experiment import Experiment
-from metajax.experiment.learners import Autoencoder, StudentT
+from metajax.experiment.learners import StudentT, Uptake
 from metajax.experiment.losses import CatalogueSoftmax
 from metajax.experiment.models import MatrixFactorization
 from metajax.experiment.optimizers import Adam
-from metajax.experiment.search import Choice, LogUniform, Range, Uniform
+from metajax.experiment.search import Choice, LogUniform, Range
 from metajax.tasks import EpisodeConfig
 from metajax.training.loop import TrainingConfig
 
@@ -41,19 +41,19 @@ def ranking() -> Experiment:
     return Experiment(
         name="default",
         data=DataConfig(features=()),
-        model=MatrixFactorization(factors=100, factor_scale=0.1),
+        model=MatrixFactorization(factors=64, factor_scale=0.0),
         loss=CatalogueSoftmax(),
-        learner=Autoencoder(middle=1.0, priors=1.0),
-        optimizer=Adam(learning_rate=3e-3),
+        learner=Uptake(middle=1.0),
+        optimizer=Adam(learning_rate=2e-3),
         episodes=EpisodeConfig(query_rows=50),
-        training=TrainingConfig(outer_steps=600, min_epochs=40, tasks_per_step=64, validate_every=200, patience=0),
+        training=TrainingConfig(outer_steps=800, min_epochs=10, tasks_per_step=64, validate_every=100, patience=0),
     )
 
 
 def ranking_space() -> dict[str, Range]:
     """Return what `metajax tune` may change of it."""
     return {
-        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
-        "learner.dropout": Uniform(0.2, 0.7),
-        "model.factors": Choice((32, 64, 100, 200)),
+        "optimizer.learning_rate": LogUniform(5e-4, 5e-3),
+        "learner.deviation": LogUniform(0.1, 1.0),
+        "model.factors": Choice((32, 64, 128)),
     }

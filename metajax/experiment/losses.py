@@ -47,7 +47,7 @@ class Ordinal:
 
 @dataclass(frozen=True)
 class CatalogueSoftmax:
-    """Rank what is taken up next in the whole catalogue; for the learner Autoencoder."""
+    """Rank what is taken up next in the whole catalogue; for the learners Uptake and Autoencoder."""
 
     def build(self, levels: Sequence[float]) -> Loss:
         """Make the loss; `levels` (the distinct targets) are not needed."""

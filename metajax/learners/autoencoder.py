@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metajax.errors import ConfigError
-from metajax.losses import Loss, catalogue_softmax, masked_mean
+from metajax.learners.next_item import loss_of_next, squares
+from metajax.losses import Loss, catalogue_softmax
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
 
@@ -119,22 +120,11 @@ def autoencoder(
         seen = support._replace(items=represent(meta_params, support.items), mask=kept)
         state = adapt(meta_params, begin(meta_params, task.user), seen)
         each = scores(meta_params, state, model.embed_item(meta_params["model"]["item"], catalogue))
-        size = each.shape[0]
-        # a place beyond the end is dropped; below 0 it would count from there
-        taken, wanted = (
-            jnp.where((rows.mask > 0) & (places >= 0), places, size)
-            for rows, places in ((support, position(support.items)), (query, position(query.items)))
-        )
-        hidden = jnp.zeros(size, bool).at[taken].set(True, mode="drop")
-        logs = jax.nn.log_softmax(jnp.where(hidden, -1e30, each))
-        place = jnp.minimum(wanted, size - 1)
-        real = (wanted < size) & ~hidden[place]
-        value = -masked_mean(logs[place], real.astype(each.dtype))
+        value = loss_of_next(each, position(support.items), position(query.items), support.mask, query.mask)
         return (value + priors(meta_params) / training_rows if training_rows else value), {}
 
     def priors(meta_params: PyTree) -> jax.Array:
         tables = (meta_params["model"]["item"], meta_params["encoder"]["item"])
-        factors = [leaf for leaf in jax.tree.leaves(tables) if leaf.ndim > 1 and leaf.shape[-1] > 1]
-        return sum((jnp.sum(leaf**2) for leaf in factors), start=jnp.zeros(())) / (2 * deviation**2)
+        return squares(tables, factors=True) / (2 * deviation**2)
 
     return Learner(init, represent, begin, adapt, predict, outer_loss, learn_everything, "exact")

@@ -8,7 +8,7 @@ import pytest
 
 from metajax import Recommender
 from metajax.cli import main
-from metajax.experiment import Autoencoder, DataConfig, StudentT, default_for
+from metajax.experiment import DataConfig, StudentT, Uptake, default_for
 
 
 def write(path, num_users, *, rated):
@@ -28,7 +28,7 @@ def test_the_flagship_learns_ratings_and_the_autoencoder_what_is_taken_up(tmp_pa
     write(tmp_path / "taken.csv", 4, rated=False)
     rated, taken = (default_for(DataConfig(source=str(tmp_path / f"{name}.csv"))) for name in ("rated", "taken"))
     assert isinstance(rated.learner, StudentT)
-    assert isinstance(taken.learner, Autoencoder)
+    assert isinstance(taken.learner, Uptake)
     assert taken.data.features == ()
     assert not taken.data.estimate_content
     assert isinstance(default_for(DataConfig()).learner, StudentT)
@@ -41,7 +41,7 @@ def test_flags_name_the_columns_before_the_learner_is_chosen(tmp_path, capsys):
     assert main(["show", str(path), *flags]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["learner"]["kind"], shown["learner"]["dropout"], shown["data"]["user"]) == (
-        "Autoencoder",
+        "Uptake",
         0.25,
         "who",
     )

@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from learners.worlds import contextual_model, identified_model, linear_model, says_of_rated
+import numpy as np
+from learners.worlds import contextual_model, identified_model, linear_model, says_of_rated, wider_model
 
+from metajax.data.taken import Leading
 from metajax.learners import (
     alfa,
     anil,
@@ -33,6 +35,7 @@ from metajax.learners import (
     ridge,
     student_t,
     tanp,
+    uptake,
 )
 from metajax.losses import squared_error
 
@@ -59,7 +62,18 @@ def numbered_autoencoder(**choices):
     return learner, catalogue, position
 
 
+def numbered_uptake(**choices):
+    """Return a regression of uptake over those sixteen items, and all else that `numbered_autoencoder` returns."""
+    _, catalogue, position = numbered_autoencoder()
+    catalogue = catalogue | {"number": jnp.arange(16, dtype=jnp.int32)}
+    random = np.random.default_rng(3)
+    start = Leading(random.normal(size=17), random.normal(size=(17, 3)), random.uniform(size=17), np.full(17, 0.2))
+    learner = uptake(wider_model(), start=start, catalogue=catalogue, position=position, **{"middle": 3.0, **choices})
+    return learner, catalogue, position
+
+
 LEARNERS = {
+    "uptake": lambda: numbered_uptake()[0],
     "autoencoder": lambda: numbered_autoencoder()[0],
     "maml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05),
     "fomaml": lambda: maml(linear_model(), squared_error(), inner_steps=2, inner_step_size=0.05, first_order=True),
@@ -115,8 +129,8 @@ LEARNERS = {
 
 AMORTISED = ["cnp", "tanp", "attentive_neural_process"]
 """Learners that know nothing about adapting before they are trained to; `test_neural_process.py` trains them."""
-ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", "autoencoder", *AMORTISED)]
-"""Learners whose squared error on the support falls untrained; of prototypes and autoencoder a ranking is promised."""
+ADAPTS = [name for name in LEARNERS if name not in ("joint", "prototypes", "autoencoder", "uptake", *AMORTISED)]
+"""Learners whose squared error on the support falls untrained; of those that are missing a ranking is promised."""
 EXACT_STREAM = [name for name, make in LEARNERS.items() if make().streaming == "exact"]
 ADAPTS_ON_QUERY = ["reptile", "minibatch_prox", "tanp", "student_t"]
 """Learners whose outer loss adapts on the query's ratings too: by their paper, or as a marginal likelihood."""

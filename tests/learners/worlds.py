@@ -39,6 +39,17 @@ def says_of_rated(width: int = 3, user_width: int = 2, *, says: int | None = Non
     return bare._replace(init=init)
 
 
+def wider_model(width: int = 3, user_width: int = 2) -> Model:
+    """`linear_model` whose vectors are one longer than what is known about items: [own term, factors]."""
+    bare = linear_model(width + 1, user_width)
+
+    def init(key):
+        kernel = 0.5 * jax.random.normal(jax.random.fold_in(key, 1), (width, width + 1))
+        return bare.init(key) | {"item": {"kernel": kernel}}
+
+    return bare._replace(init=init)
+
+
 def identified_model(width: int = 3, user_width: int = 2, num_ids: int = 4) -> Model:
     """`linear_model` whose user tower has a table of own ids too; a user without one is unknown, id 0."""
     bare = linear_model(width, user_width)

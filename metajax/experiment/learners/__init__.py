@@ -24,5 +24,6 @@ from metajax.experiment.learners.neural_process import AttentiveNeuralProcess as
 from metajax.experiment.learners.neural_process import ConditionalNeuralProcess as ConditionalNeuralProcess
 from metajax.experiment.learners.neural_process import TaNP as TaNP
 from metajax.experiment.learners.ranking import Autoencoder as Autoencoder
+from metajax.experiment.learners.ranking import Uptake as Uptake
 from metajax.experiment.learners.warm_up import MetaEmbedding as MetaEmbedding
 from metajax.experiment.learners.warm_up import Mwuf as Mwuf

@@ -8,6 +8,7 @@ import numpy as np
 
 from metajax import learners, models
 from metajax.data.columns import Column
+from metajax.data.taken import Leading
 from metajax.errors import ConfigError
 from metajax.losses import Loss
 from metajax.models import item_width
@@ -38,26 +39,79 @@ class Autoencoder:
         Raises:
             ConfigError: if the model sees more of items than their ids.
         """
-        seen = [column for column in columns if column.of == "item"]
-        if [column.name for column in seen] != ["id"]:
-            raise ConfigError(
-                f"An Autoencoder knows items by their id alone, got {[column.name for column in seen]}. "
-                "Name no feature of items in --data.features, and leave --data.estimate-content off."
-            )
+        own = _only_ids("An Autoencoder", columns)
         width = item_width(model, columns)
         return learners.autoencoder(
             model,
             loss,
-            encoder=models.matrix_factorization(seen, factors=2 * width - 1, factor_scale=0.1),
+            encoder=models.matrix_factorization([own], factors=2 * width - 1, factor_scale=0.1),
             item_width=width,
-            catalogue={"id": np.arange(1, seen[0].size, dtype=np.int32)},
+            catalogue=_catalogue(own),
             position=_before,
             middle=self.middle,
             dropout=self.dropout,
             strength=self.strength,
             deviation=self.deviation,
-            training_rows=round(seen[0].rows / self.priors) if self.priors else 0,
+            training_rows=round(own.rows / self.priors) if self.priors else 0,
         )
+
+
+@dataclass(frozen=True)
+class Uptake:
+    """A regression, in closed form, of who takes what, trained to name the next items among the whole catalogue.
+
+    It begins at the leading factors of who took what in training. Its model is matrix factorisation, whose number of
+    factors is theirs, and sees nothing of items but their ids: --data.features without any of items.
+    """
+
+    middle: float = 0.0
+    """A rating that says nothing but that it was given, such as 3.6 for stars; 1.0 for clicks."""
+    relevant: float | None = None
+    """Ratings below this are not to be named, such as 4.0 for stars; all are by default."""
+    deviation: float = 0.3
+    """Of the prior of what is learned of an item beyond where it starts; counts for less the more ratings there are."""
+    priors: float = 1.0
+    """Weight of the priors; 1 is Bayes, 0 is none."""
+
+    def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
+        """Make the learner.
+
+        Raises:
+            ConfigError: if the model sees more of items than their ids.
+        """
+        own = _only_ids("An Uptake", columns)
+        factors = item_width(model, columns) - 1
+        nothing = (np.zeros(own.size), np.zeros((own.size, factors)), np.zeros(own.size), np.zeros(own.size))
+        return learners.uptake(
+            model,
+            loss,
+            start=Leading(*nothing) if own.taken is None else own.taken.leading(factors),
+            catalogue=_catalogue(own),
+            position=_before,
+            middle=self.middle,
+            relevant=self.relevant,
+            deviation=self.deviation,
+            training_rows=round(own.rows / self.priors) if self.priors else 0,
+        )
+
+
+def _only_ids(name: str, columns: Sequence[Column]) -> Column:
+    """Return the column of the items' own ids.
+
+    Raises:
+        ConfigError: if it is not the only one of items.
+    """
+    seen = [column for column in columns if column.of == "item"]
+    if [column.name for column in seen] != ["id"]:
+        raise ConfigError(
+            f"{name} knows items by their id alone, got {[column.name for column in seen]}. "
+            "Name no feature of items in --data.features, and leave --data.estimate-content off."
+        )
+    return seen[0]
+
+
+def _catalogue(ids: Column) -> PyTree:
+    return {"id": np.arange(1, ids.size, dtype=np.int32)}
 
 
 def _before(items: PyTree) -> jax.Array:

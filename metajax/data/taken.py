@@ -1,0 +1,120 @@
+"""Who took what in training, and the leading directions in which users differ in it.
+
+With x_u the 0 and 1 of a user over the items, users weighted by 1 / sqrt(their number of items) so that the busiest do
+not decide, m the weighted mean and K the weighted covariance, an item i is scaled by
+
+    c_i = ((m_i + m_half) / (2 m_half))^(-1/4),   m_half the median of m
+
+half of the way from covariances, in which popular items are all that counts, to correlations, in which chance takings
+of rare ones do. The leading eigenvectors of c K c, by the roots of their eigenvalues, are the items' factors; what they
+leave of an item's own variance is its noise.
+
+References:
+    Rasmussen and Williams, 2006, "Gaussian processes for machine learning", section 2.1.
+    Cremonesi, Koren and Turrin, 2010, "Performance of recommender algorithms on top-N recommendation tasks" (PureSVD).
+    https://doi.org/10.1145/1864708.1864721
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
+
+SIZE = 0.03
+"""Root mean square of the factors: what an optimiser's step of some thousandths moves in tens of steps."""
+FLOOR = 0.05
+"""Noise variance that every item has, in units of K."""
+
+
+class Leading(NamedTuple):
+    """What is known of each item by who took it; row 0 is of an item that training has not seen.
+
+    Attributes:
+        level: logarithm of how often the item is taken, 0 for the least.
+        factors: `[1 + items, d]`, zeros from the rank of the data on.
+        target: what it says to have taken the item, by the factors' measure: c_i (1 - m_i).
+        log_noise: of the variance of that.
+    """
+
+    level: Float[np.ndarray, " ids"]
+    factors: Float[np.ndarray, "ids d"]
+    target: Float[np.ndarray, " ids"]
+    log_noise: Float[np.ndarray, " ids"]
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """Training ratings as pairs, whatever was rated how.
+
+    Attributes:
+        ratings: columns user and item.
+        items: ids as text, in the order of their encoded ids, which count from 1.
+    """
+
+    ratings: pl.DataFrame
+    items: Sequence[str]
+
+    def __repr__(self) -> str:
+        """Tell these pairs from others: programs are kept by what they were made of."""
+        return f"Taken({self.ratings.height}, {self.ratings.select('user', 'item').hash_rows(seed=0).sum()})"
+
+    def leading(self, factors: int) -> Leading:
+        """Return the start of so many factors: the same for the same pairs in any order."""
+        matrix = self._matrix()
+        counts = np.asarray(matrix.sum(axis=1)).ravel()
+        weights = 1 / np.sqrt(counts)
+        weights /= weights.sum()
+        mean = np.asarray(matrix.T @ weights)
+        half = float(np.median(mean))
+        scale = ((mean + half) / (2 * half)) ** -0.25
+        weighted = matrix.multiply(np.sqrt(weights)[:, None]).tocsr()
+        vectors = _eigenvectors(_Centred(weighted, np.sqrt(weights), mean, scale), factors)
+        left = np.maximum(scale**2 * (mean - mean**2) - np.sum(vectors**2, axis=1), 0)
+        unit = SIZE**2 / max(float(np.mean(vectors**2)), 1e-12)
+        level = np.log(mean + 1e-4)
+        found = Leading(level - level.min(), np.sqrt(unit) * vectors, scale * (1 - mean), np.log(unit * (FLOOR + left)))
+        return Leading(*(np.concatenate([np.zeros((1, *one.shape[1:])), one]).astype(np.float32) for one in found))
+
+    def _matrix(self) -> sparse.csr_matrix:
+        """Return `[users, items]`, 1.0 where a user took an item."""
+        index = pl.DataFrame({"item": self.items, "column": np.arange(len(self.items))})
+        pairs = self.ratings.select(pl.col("user").rank("dense") - 1, pl.col("item").cast(pl.String)).unique()
+        pairs = pairs.join(index, on="item").sort("user", "column")
+        at = (pairs["user"].to_numpy(), pairs["column"].to_numpy())
+        return sparse.csr_matrix((np.ones(pairs.height), at), shape=(int(at[0].max()) + 1, len(self.items)))
+
+
+class _Centred(LinearOperator):
+    """The weighted matrix less its means, scaled by column; made without filling it."""
+
+    def __init__(self, weighted: sparse.csr_matrix, root: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
+        super().__init__(np.dtype(float), weighted.shape)
+        self._weighted, self._root, self._mean, self._scale = weighted, root, mean, scale
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        x = self._scale * x.ravel()
+        return self._weighted @ x - self._root * (self._mean @ x)
+
+    def _rmatvec(self, x: np.ndarray) -> np.ndarray:
+        x = x.ravel()
+        return self._scale * (self._weighted.T @ x - self._mean * (self._root @ x))
+
+
+def _eigenvectors(centred: _Centred, factors: int) -> np.ndarray:
+    """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank."""
+    users, items = centred.shape
+    vectors, rank = np.zeros((items, factors)), min(factors, users - 1, items - 1)
+    if rank < 1:
+        return vectors
+    start = np.random.default_rng(0).normal(size=min(users, items))
+    _, values, found = svds(centred, k=rank, v0=start, solver="arpack")
+    order = np.argsort(-values)
+    found = (values[:, None] * found)[order]
+    heaviest = found[np.arange(rank), np.argmax(np.abs(found), axis=1)]
+    vectors[:, :rank] = (found * np.where(heaviest < 0, -1, 1)[:, None]).T
+    return vectors

@@ -1,0 +1,77 @@
+"""Who took what: the leading factors are those of the covariance, written out."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metajax.data.taken import FLOOR, SIZE, Taken
+
+ITEMS = [f"i{number}" for number in range(9)]
+
+
+@pytest.fixture(scope="module")
+def taken():
+    random = np.random.default_rng(0)
+    pairs = [(user, item) for user in range(30) for item in ITEMS if random.random() < 0.1 + 0.08 * int(item[1:])]
+    return Taken(pl.DataFrame(pairs, schema=["user", "item"], orient="row"), ITEMS)
+
+
+@pytest.fixture(scope="module")
+def scaled(taken):
+    """Return the mean of every item, its scale, and the scaled covariance, from the whole matrix."""
+    x = taken.ratings.with_columns(pl.lit(1.0).alias("one")).pivot("item", index="user", values="one").fill_null(0.0)
+    x = x.select(ITEMS).to_numpy()
+    weights = x.sum(axis=1) ** -0.5
+    weights /= weights.sum()
+    mean = weights @ x
+    scale = ((mean + np.median(mean)) / (2 * np.median(mean))) ** -0.25
+    covariance = (x - mean).T @ (weights[:, None] * (x - mean))
+    return mean, scale, scale[:, None] * covariance * scale
+
+
+def test_all_factors_make_the_scaled_covariance(taken, scaled):
+    mean, scale, covariance = scaled
+    found = taken.leading(8)
+    at_rank = taken.leading(30)  # svds leaves one direction out, whose value is the least
+    values = np.sort(np.linalg.eigvalsh(covariance))[::-1]
+    unit = SIZE**2 / (values[:8].sum() / (9 * 8))
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(found.factors[1:] @ found.factors[1:].T)[1:], unit * values[:8][::-1], rtol=1e-4
+    )
+    np.testing.assert_allclose(at_rank.factors[:, 8:], 0)
+    np.testing.assert_allclose(found.target[1:], scale * (1 - mean), rtol=1e-6)
+    np.testing.assert_allclose(found.level[1:], np.log(mean + 1e-4) - np.log(mean + 1e-4).min(), rtol=1e-5, atol=1e-6)
+
+
+def test_noise_is_what_the_factors_leave_of_an_items_variance(taken, scaled):
+    covariance = scaled[2]
+    found = taken.leading(3)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = (vectors[:, -3:] ** 2) @ values[-3:]
+    unit = SIZE**2 / (kept.sum() / (9 * 3))
+    np.testing.assert_allclose(found.log_noise[1:], np.log(unit * (FLOOR + np.diag(covariance) - kept)), rtol=1e-5)
+    np.testing.assert_allclose(np.sum(found.factors[1:] ** 2, axis=1), unit * kept, rtol=1e-4)
+
+
+def test_an_item_of_no_training_user_is_nothing(taken):
+    assert all(not np.any(leaf[0]) for leaf in taken.leading(3))
+
+
+def test_the_order_of_ratings_and_repeats_do_not_matter(taken):
+    shuffled = taken.ratings.sample(fraction=1.0, shuffle=True, seed=1)
+    for one, other in zip(taken.leading(3), Taken(shuffled, ITEMS).leading(3), strict=True):
+        np.testing.assert_array_equal(one, other)
+    twice = Taken(pl.concat([shuffled, shuffled[:5]]), ITEMS)
+    np.testing.assert_array_equal(taken.leading(3).factors, twice.leading(3).factors)
+
+
+def test_other_pairs_read_otherwise(taken):
+    assert repr(Taken(taken.ratings.reverse(), ITEMS)) == repr(taken)
+    assert repr(Taken(taken.ratings[1:], ITEMS)) != repr(taken)
+
+
+def test_few_pairs_give_few_factors():
+    lonely = Taken(pl.DataFrame({"user": [7, 7], "item": ["i0", "i1"]}), ITEMS[:2]).leading(4)
+    assert lonely.factors.shape == (3, 4)
+    assert all(np.all(np.isfinite(leaf)) for leaf in lonely)
+    assert not lonely.factors.any()
