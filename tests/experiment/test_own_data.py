@@ -23,7 +23,7 @@ def write(path, num_users, *, rated):
     pl.DataFrame(rows).write_csv(path)
 
 
-def test_the_flagship_learns_ratings_and_the_autoencoder_what_is_taken_up(tmp_path):
+def test_the_flagship_learns_ratings_and_a_regression_what_is_taken_up(tmp_path):
     write(tmp_path / "rated.csv", 4, rated=True)
     write(tmp_path / "taken.csv", 4, rated=False)
     rated, taken = (default_for(DataConfig(source=str(tmp_path / f"{name}.csv"))) for name in ("rated", "taken"))
@@ -37,10 +37,10 @@ def test_the_flagship_learns_ratings_and_the_autoencoder_what_is_taken_up(tmp_pa
 def test_flags_name_the_columns_before_the_learner_is_chosen(tmp_path, capsys):
     path = tmp_path / "taken.csv"
     path.write_text("who;what".replace(";", ",") + ",vote\na,x,1\na,y,1\n", encoding="utf-8")
-    flags = ["--data.user", "who", "--data.item", "what", "--data.target", "vote", "--learner.dropout", "0.25"]
+    flags = ["--data.user", "who", "--data.item", "what", "--data.target", "vote", "--learner.deviation", "0.25"]
     assert main(["show", str(path), *flags]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["learner"]["kind"], shown["learner"]["dropout"], shown["data"]["user"]) == (
+    assert (shown["learner"]["kind"], shown["learner"]["deviation"], shown["data"]["user"]) == (
         "Uptake",
         0.25,
         "who",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metajax import learners, models
@@ -116,4 +117,4 @@ def _catalogue(ids: Column) -> PyTree:
 
 def _before(items: PyTree) -> jax.Array:
     """Return an id's place: ids count from 1, and 0 is an item that training has not seen."""
-    return items["id"] - 1
+    return jnp.asarray(items["id"]) - 1
