@@ -3,7 +3,7 @@
 Needs `implicit` and LensKit, which want an environment of their own:
 
     python3 -m venv .venv-peers && .venv-peers/bin/pip install -e '.[peers]'
-    OPENBLAS_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.peers movielens_1m/autoencoder
+    OPENBLAS_NUM_THREADS=1 .venv-peers/bin/python -m benchmarks.peers movielens_1m/uptake
 
 Every peer has six candidates, as many as a learner has trials; validation users choose one, as for our own tuned
 baselines. Where the run of an experiment has been evaluated (`metajax evaluate`), its learner is tested against every

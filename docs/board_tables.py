@@ -71,21 +71,21 @@ def _tested(scenario: str, reports: Reports) -> list[str]:
     if not tests:
         return []
     corrected = holm(np.array([one.p for one in tests]))
-    by_reference: dict[str, list[tuple[Comparison, float]]] = {}
+    by_method: dict[str, dict[str, dict[tuple[int | None, str], tuple[Comparison, float]]]] = {}
     for one, p in zip(tests, corrected, strict=True):
-        by_reference.setdefault(one.reference, []).append((one, float(p)))
+        by_method.setdefault(one.method, {}).setdefault(one.reference, {})[one.k, one.metric] = one, float(p)
     heads = [f"{name}, {shot(k)}" for k in SHOTS[:2] for name in RANKED.values()]
     lines = [
-        f"{tests[0].method} less the baseline that ranks best on validation users, and less every peer, paired over "
-        "users; p Holm-corrected over this table:",
+        "Learners that are trained to rank less the baseline that ranks best on validation users, and less every peer, "
+        "paired over users; p Holm-corrected over this table:",
         "",
-        f"| against | {' | '.join(heads)} |",
-        "|---|" + "---|" * len(heads),
+        f"| learner | against | {' | '.join(heads)} |",
+        "|---|---|" + "---|" * len(heads),
     ]
-    for reference, found in by_reference.items():
-        at = {(one.k, one.metric): (one, p) for one, p in found}
-        cells = [_difference(*at[k, metric]) if (k, metric) in at else "" for k in SHOTS[:2] for metric in RANKED]
-        lines.append(f"| {reference} | {' | '.join(cells)} |")
+    for method, references in by_method.items():
+        for reference, at in references.items():
+            cells = [_difference(*at[k, metric]) if (k, metric) in at else "" for k in SHOTS[:2] for metric in RANKED]
+            lines.append(f"| {method} | {reference} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 

@@ -2,8 +2,8 @@
 
 Run:      metajax train experiments/movielens_1m/autoencoder.py && metajax evaluate runs/movielens_1m/autoencoder
 Override: metajax train experiments/movielens_1m/autoencoder.py --learner.dropout 0.3 --name other
-Takes:    about ten minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/autoencoder.json: three seeds of 3,000 steps, before factors had priors.
+Takes:    about a quarter of an hour for five seeds on 2 CPU cores, evaluation included.
+Reaches:  results/movielens_1m/autoencoder.json: three seeds of 3,000 steps, before factors had priors; behind uptake.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814
 """
 

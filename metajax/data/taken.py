@@ -16,14 +16,14 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 
 SIZE = 0.03
 """Root mean square of the factors: what an optimiser's step of some thousandths moves in tens of steps."""
@@ -35,15 +35,15 @@ class Leading(NamedTuple):
     """What is known of each item by who took it; row 0 is of an item that training has not seen.
 
     Attributes:
-        level: logarithm of how often the item is taken, 0 for the least.
-        factors: `[1 + items, d]`, zeros from the rank of the data on.
-        target: what it says to have taken the item, by the factors' measure: c_i (1 - m_i).
+        level: logarithm of the share of users who take the item, and one more, less the least there is.
+        factors: `[1 + items, d]`, of root mean square SIZE; zeros from the rank of the data on.
+        says: what it says to have taken the item, by the factors' measure: c_i (1 - m_i).
         log_noise: of the variance of that.
     """
 
     level: Float[np.ndarray, " ids"]
     factors: Float[np.ndarray, "ids d"]
-    target: Float[np.ndarray, " ids"]
+    says: Float[np.ndarray, " ids"]
     log_noise: Float[np.ndarray, " ids"]
 
 
@@ -58,25 +58,31 @@ class Taken:
 
     ratings: pl.DataFrame
     items: Sequence[str]
+    _found: dict[int, Leading] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Tell these pairs from others: programs are kept by what they were made of."""
         return f"Taken({self.ratings.height}, {self.ratings.select('user', 'item').hash_rows(seed=0).sum()})"
 
     def leading(self, factors: int) -> Leading:
-        """Return the start of so many factors: the same for the same pairs in any order."""
+        """Return the start of so many factors: the same for the same pairs in any order; found once."""
+        if factors not in self._found:
+            self._found[factors] = self._leading(factors)
+        return self._found[factors]
+
+    def _leading(self, factors: int) -> Leading:
         matrix = self._matrix()
-        counts = np.asarray(matrix.sum(axis=1)).ravel()
-        weights = 1 / np.sqrt(counts)
+        weights = 1 / np.sqrt(np.asarray(matrix.sum(axis=1)).ravel())
         weights /= weights.sum()
         mean = np.asarray(matrix.T @ weights)
         half = float(np.median(mean))
         scale = ((mean + half) / (2 * half)) ** -0.25
         weighted = matrix.multiply(np.sqrt(weights)[:, None]).tocsr()
-        vectors = _eigenvectors(_Centred(weighted, np.sqrt(weights), mean, scale), factors)
-        left = np.maximum(scale**2 * (mean - mean**2) - np.sum(vectors**2, axis=1), 0)
-        unit = SIZE**2 / max(float(np.mean(vectors**2)), 1e-12)
-        level = np.log(mean + 1e-4)
+        variance = scale**2 * (mean - mean**2)
+        vectors = _directions(_Centred(weighted, np.sqrt(weights), mean, scale), factors, float(variance.sum()))
+        left = np.maximum(variance - np.sum(vectors**2, axis=1), 0)
+        unit = SIZE**2 / (float(np.mean(vectors**2)) or 1.0)
+        level = np.log(mean + 1 / len(weights))
         found = Leading(level - level.min(), np.sqrt(unit) * vectors, scale * (1 - mean), np.log(unit * (FLOOR + left)))
         return Leading(*(np.concatenate([np.zeros((1, *one.shape[1:])), one]).astype(np.float32) for one in found))
 
@@ -105,15 +111,19 @@ class _Centred(LinearOperator):
         return self._scale * (self._weighted.T @ x - self._mean * (self._root @ x))
 
 
-def _eigenvectors(centred: _Centred, factors: int) -> np.ndarray:
+def _directions(centred: _Centred, factors: int, variance: float) -> np.ndarray:
     """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank."""
     users, items = centred.shape
     vectors, rank = np.zeros((items, factors)), min(factors, users - 1, items - 1)
     if rank < 1:
         return vectors
     start = np.random.default_rng(0).normal(size=min(users, items))
-    _, values, found = svds(centred, k=rank, v0=start, solver="arpack")
+    try:
+        _, values, found = svds(centred, k=rank, v0=start, solver="arpack")
+    except ArpackError:  # users are all alike
+        return vectors
     order = np.argsort(-values)
+    values = np.where(values**2 > 1e-12 * variance, values, 0)
     found = (values[:, None] * found)[order]
     heaviest = found[np.arange(rank), np.argmax(np.abs(found), axis=1)]
     vectors[:, :rank] = (found * np.where(heaviest < 0, -1, 1)[:, None]).T

@@ -37,7 +37,10 @@ def flagship_space() -> dict[str, Range]:
 
 
 def ranking() -> Experiment:
-    """Return the choices for ranking the whole catalogue, and for ratings that say only who took what up."""
+    """Return the choices for ranking the whole catalogue, and for ratings that say only who took what up.
+
+    docs/flagship.md, "What is taken up next", says why.
+    """
     return Experiment(
         name="default",
         data=DataConfig(features=()),

@@ -67,5 +67,6 @@ from metajax.learners.student_t import StudentState as StudentState
 from metajax.learners.student_t import student_t as student_t
 from metajax.learners.tanp import TanpState as TanpState
 from metajax.learners.tanp import tanp as tanp
+from metajax.learners.uptake import UptakeStart as UptakeStart
 from metajax.learners.uptake import UptakeState as UptakeState
 from metajax.learners.uptake import uptake as uptake

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metajax.errors import ConfigError
-from metajax.learners.next_item import loss_of_next, squares
-from metajax.losses import Loss, catalogue_softmax
+from metajax.learners.next_item import check_next, loss_of_next, squares
+from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
 
@@ -78,10 +78,7 @@ def autoencoder(
             "An autoencoder wants dropout in [0, 1), a positive strength and a positive deviation, got "
             f"{dropout=}, {strength=}, {deviation=}."
         )
-    if loss is not None and loss.name != catalogue_softmax().name:
-        raise ConfigError(
-            f"An autoencoder is trained by {catalogue_softmax().name}, got {loss.name}. Take CatalogueSoftmax."
-        )
+    check_next(loss, "An autoencoder")
 
     def init(key: Key) -> PyTree:
         one, other = jax.random.split(key)

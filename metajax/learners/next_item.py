@@ -8,7 +8,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from metajax.losses import masked_mean
+from metajax.errors import ConfigError
+from metajax.losses import Loss, catalogue_softmax, masked_mean
+
+
+def check_next(loss: Loss | None, name: str) -> None:
+    """Refuse a loss that is another than this.
+
+    Raises:
+        ConfigError: with the name of the learner.
+    """
+    if loss is not None and loss.name != catalogue_softmax().name:
+        raise ConfigError(f"{name} is trained by {catalogue_softmax().name}, got {loss.name}. Take CatalogueSoftmax.")
 
 
 def loss_of_next(
@@ -22,7 +33,7 @@ def loss_of_next(
 
     Args:
         scores: of the whole catalogue.
-        taken: places in it that are not named; one below 0 is not in it.
+        taken: places of the support in it, which are not named; one below 0 is not in it.
         wanted: places to be named. One that is not in the catalogue, or is taken, does not count.
         taken_mask: 1.0 for a real row, 0.0 for padding.
         wanted_mask: the same of `wanted`.

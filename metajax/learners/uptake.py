@@ -4,14 +4,14 @@ score(i) = score(user, [b_i + a l_i, q_i]) + q_i^T w,   q_i = e^(s / 2) (f_i + d
 y_j = q_j^T w + noise for every rated item j,   w ~ N(0, I),   noise ~ N(0, n_j)
 y_j = e^t t_j (1 + r (rating_j - m)),   n_j = e^h times that at the start
 
-f, l, t_j and n_j are where training begins (`Leading`): the leading directions in which training's users differ, how
-often an item is taken, what it says to have taken it, and how little. They stay. d and b are learned under Gaussian
-priors around 0; a, t, r, h and the scales s of the factors without one. What two ratings say in common counts once,
-unlike in a sum of what each says. The sums of q q^T / n and q y / n are the state, so that one rating at a time is
-exactly all at once.
+f, l, t_j and n_j are where training begins (`UptakeStart`): the leading directions in which training's users differ,
+how often an item is taken, what it says to have taken it, and how little. They stay. d and b are learned under Gaussian
+priors around 0; a, t, r, h, the scales s of the factors and what is known of the user without one. What two ratings say
+in common counts once, unlike in a sum of what each says. The sums of q q^T / n and q y / n are the state, so that one
+rating at a time is exactly all at once.
 
 It is trained as an autoencoder is: to name the items of the query among all of the catalogue but the support, by a
-softmax over it. A part of the support is dropped, so that the logarithm of its size is uniform.
+softmax over it. A part of the support is dropped, so that the logarithm of its expected size is uniform.
 
 References:
     Rasmussen and Williams, 2006, "Gaussian processes for machine learning", eq. 2.8 (the posterior of w).
@@ -24,14 +24,35 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from metajax.data.taken import Leading
 from metajax.errors import ConfigError
-from metajax.learners.next_item import loss_of_next, squares
+from metajax.learners.next_item import check_next, loss_of_next, squares
 from metajax.learners.triangular import cholesky, solve_factored
-from metajax.losses import Loss, catalogue_softmax
+from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
+
+SAYS = 8.0
+"""t at the start: what a taking says, in logits of the softmax."""
+
+
+class UptakeStart(NamedTuple):
+    """Where training begins, and what of it stays; row 0 is of an item that is not in the catalogue.
+
+    Attributes:
+        level: `[1 + items]` l.
+        factors: `[1 + items, d]` f.
+        says: `[1 + items]` t.
+        log_noise: `[1 + items]` logarithm of n.
+        size: root mean square of f, in units of which d has its prior.
+    """
+
+    level: Float[Array, " ids"] | Float[np.ndarray, " ids"]
+    factors: Float[Array, "ids d"] | Float[np.ndarray, "ids d"]
+    says: Float[Array, " ids"] | Float[np.ndarray, " ids"]
+    log_noise: Float[Array, " ids"] | Float[np.ndarray, " ids"]
+    size: float
 
 
 class UptakeItem(NamedTuple):
@@ -39,12 +60,12 @@ class UptakeItem(NamedTuple):
 
     Attributes:
         vectors: `[rows, 1 + d]` what the shared model scores.
-        target: `[rows]` y of a rating m.
+        says: `[rows]` y of a rating m.
         precision: `[rows]` 1 / n.
     """
 
     vectors: jax.Array
-    target: jax.Array
+    says: jax.Array
     precision: jax.Array
 
 
@@ -60,7 +81,7 @@ def uptake(
     model: Model,
     loss: Loss | None = None,
     *,
-    start: Leading,
+    start: UptakeStart,
     catalogue: PyTree,
     position: Callable[[PyTree], jax.Array],
     middle: float = 0.0,
@@ -86,18 +107,15 @@ def uptake(
     """
     if not deviation > 0:
         raise ConfigError(f"A regression of uptake wants a positive deviation, got {deviation=}.")
-    if loss is not None and loss.name != catalogue_softmax().name:
-        raise ConfigError(
-            f"A regression of uptake is trained by {catalogue_softmax().name}, got {loss.name}. Take CatalogueSoftmax."
-        )
+    check_next(loss, "A regression of uptake")
     width = start.factors.shape[1]
 
     def init(key: Key) -> PyTree:
         return {
             "model": model.init(key),
-            "start": jax.tree.map(lambda leaf: jnp.asarray(leaf, float), start)._asdict(),
+            "start": {name: jnp.asarray(leaf, float) for name, leaf in start._asdict().items() if name != "size"},
             "popularity": jnp.ones(()),
-            "log_target": jnp.log(jnp.asarray(8.0, float)),
+            "log_says": jnp.log(jnp.asarray(SAYS, float)),
             "by_rating": jnp.zeros(()),
             "log_noise": jnp.zeros(()),
             "log_scales": jnp.zeros(width),
@@ -105,13 +123,13 @@ def uptake(
 
     def represent(meta_params: PyTree, items: PyTree) -> UptakeItem:
         row = jnp.maximum(position(items) + 1, 0)
-        at = {name: leaf[row] for name, leaf in meta_params["start"].items()}
+        at = {name: leaf[row] for name, leaf in jax.lax.stop_gradient(meta_params["start"]).items()}
         own = model.embed_item(meta_params["model"]["item"], items)
         factors = (at["factors"] + own[:, 1:]) * jnp.exp(0.5 * meta_params["log_scales"])[None]
         level = own[:, 0] + meta_params["popularity"] * at["level"]
         return UptakeItem(
             vectors=jnp.concatenate([level[:, None], factors], axis=1),
-            target=jnp.exp(meta_params["log_target"]) * at["target"],
+            says=jnp.exp(meta_params["log_says"]) * at["says"],
             precision=jnp.exp(-at["log_noise"] - meta_params["log_noise"]),
         )
 
@@ -121,11 +139,11 @@ def uptake(
 
     def adapt(meta_params: PyTree, state: UptakeState, support: Examples) -> UptakeState:
         items, rating, mask = support
-        target = items.target * (1 + meta_params["by_rating"] * jnp.where(mask > 0, rating - middle, 0))
+        says = items.says * (1 + meta_params["by_rating"] * jnp.where(mask > 0, rating - middle, 0))
         weighted = items.vectors[:, 1:] * (mask * items.precision)[:, None]
         return state._replace(
             precision=state.precision + weighted.T @ items.vectors[:, 1:],
-            information=state.information + target @ weighted,
+            information=state.information + says @ weighted,
         )
 
     def predict(meta_params: PyTree, state: UptakeState, representations: UptakeItem) -> Prediction:
@@ -137,10 +155,7 @@ def uptake(
     def outer_loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
         del progress
         support, query = task.support, task.query
-        share_key, key = jax.random.split(key)
-        share = jnp.maximum(jnp.sum(support.mask), 1) ** -jax.random.uniform(share_key)
-        mask = jnp.where(jax.random.uniform(key, support.mask.shape) < share, support.mask, 0)
-        seen = Examples(represent(meta_params, support.items), support.target, mask)
+        seen = Examples(represent(meta_params, support.items), support.target, keep_some(key, support.mask))
         state = adapt(meta_params, begin(meta_params, task.user), seen)
         scores = predict(meta_params, state, represent(meta_params, catalogue)).mean
         wanted = query.mask if relevant is None else jnp.where(query.target >= relevant, query.mask, 0)
@@ -149,10 +164,18 @@ def uptake(
 
     def priors(meta_params: PyTree) -> jax.Array:
         """Return minus the log of the priors, without constants."""
-        own, size = meta_params["model"]["item"], jnp.mean(meta_params["start"]["factors"] ** 2)
-        return (squares(own, factors=False) + squares(own, factors=True) / size) / (2 * deviation**2)
+        own = meta_params["model"]["item"]
+        of_factors = squares(own, factors=True) / start.size**2
+        return (squares(own, factors=False) + of_factors) / (2 * deviation**2)
 
     def labels(meta_params: PyTree) -> PyTree:
         return learn_everything(meta_params) | {"start": jax.tree.map(lambda _: "freeze", meta_params["start"])}
 
     return Learner(init, represent, begin, adapt, predict, outer_loss, labels, "exact")
+
+
+def keep_some(key: Key, mask: Float[Array, " rows"]) -> Float[Array, " rows"]:
+    """Drop rows by chance: of n, n^(1 - u) are kept on average, u uniform in [0, 1). The key is consumed."""
+    share_key, key = jax.random.split(key)
+    share = jnp.maximum(jnp.sum(mask), 1) ** -jax.random.uniform(share_key)
+    return jnp.where(jax.random.uniform(key, mask.shape) < share, mask, 0)

@@ -38,14 +38,15 @@ def synthetic_predictions(
 
 
 def item_directions(representations: PyTree) -> np.ndarray | None:
-    """Return `[items, d]` unit vectors, all leaves of floats in a row; None if a leaf holds anything else.
+    """Return `[items, d]` unit vectors, of representations that are one array of floats; None of any others.
 
-    Their products are cosines; an item without any length is like none.
+    Their products are cosines; an item without any length is like none. Several arrays are on scales of their own: in a
+    row, the largest numbers would decide.
     """
     leaves = jax.tree.leaves(representations)
-    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+    if len(leaves) != 1 or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
         return None
-    return _unit(np.concatenate([np.asarray(leaf, np.float32).reshape(len(leaf), -1) for leaf in leaves], axis=1))
+    return _unit(np.asarray(leaves[0], np.float32).reshape(len(leaves[0]), -1))
 
 
 def prediction_directions(predictions: np.ndarray) -> np.ndarray:

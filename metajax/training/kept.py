@@ -19,7 +19,7 @@ from metajax.files import write_bytes
 from metajax.training.compiling import compiler_options
 
 Program = Callable[..., Any]
-TRACED = ("jax", "jaxlib", "flax", "optax", "numpy")
+TRACED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Packages whose code makes a traced program."""
 SETTINGS = ("jax_enable_x64", "jax_default_prng_impl", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 

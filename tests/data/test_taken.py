@@ -4,6 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from metajax.data import fit_encoding, interactions_from_frame
+from metajax.data.encoding import Encoding
 from metajax.data.taken import FLOOR, SIZE, Taken
 
 ITEMS = [f"i{number}" for number in range(9)]
@@ -39,8 +41,10 @@ def test_all_factors_make_the_scaled_covariance(taken, scaled):
         np.linalg.eigvalsh(found.factors[1:] @ found.factors[1:].T)[1:], unit * values[:8][::-1], rtol=1e-4
     )
     np.testing.assert_allclose(at_rank.factors[:, 8:], 0)
-    np.testing.assert_allclose(found.target[1:], scale * (1 - mean), rtol=1e-6)
-    np.testing.assert_allclose(found.level[1:], np.log(mean + 1e-4) - np.log(mean + 1e-4).min(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.says[1:], scale * (1 - mean), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.level[1:], np.log(mean + 1 / 30) - np.log(mean + 1 / 30).min(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_noise_is_what_the_factors_leave_of_an_items_variance(taken, scaled):
@@ -67,7 +71,34 @@ def test_the_order_of_ratings_and_repeats_do_not_matter(taken):
 
 def test_other_pairs_read_otherwise(taken):
     assert repr(Taken(taken.ratings.reverse(), ITEMS)) == repr(taken)
-    assert repr(Taken(taken.ratings[1:], ITEMS)) != repr(taken)
+    moved = taken.ratings.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("i0x")).otherwise("item").alias("item")
+    )
+    assert repr(Taken(moved, ITEMS)) != repr(taken)
+
+
+@pytest.mark.parametrize("users", [2, 20])
+def test_users_who_are_all_alike_have_no_factors(users):
+    pairs = [(user, item) for user in range(users) for item in ITEMS]
+    found = Taken(pl.DataFrame(pairs, schema=["user", "item"], orient="row"), ITEMS).leading(4)
+    assert not found.factors.any()
+    assert all(np.all(np.isfinite(leaf)) for leaf in found)
+
+
+def test_ids_of_an_encoding_are_rows_of_the_start():
+    """Nothing of other users, or of items that nobody took, is in it."""
+    ratings = pl.DataFrame({"user": ["a", "a", "b", "z"], "item": ["y", "x", "y", "w"], "target": [1.0] * 4})
+    interactions = interactions_from_frame(ratings)
+    encoding = fit_encoding(interactions, interactions.ratings.filter(pl.col("user") != "z"))
+    [column] = [one for one in encoding.columns if one.name == "id"]
+    assert column.taken is not None
+    ids = encoding.encode_items(pl.DataFrame({"item": ["w", "x", "y"]}))["id"]
+    assert ids.tolist() == [0, 1, 2]
+    level = column.taken.leading(1).level[ids]
+    assert level[0] == level[1] == 0  # x is taken least
+    assert level[2] > 0
+    restored = Encoding.from_json(encoding.to_json())
+    assert all(one.taken is None for one in restored.columns)
 
 
 def test_few_pairs_give_few_factors():

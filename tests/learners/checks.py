@@ -112,11 +112,17 @@ def check_adapts_on_support_alone(ready: Ready) -> None:
 
 
 def check_gradient(ready: Ready) -> None:
-    """The outer gradient is the derivative of the outer loss: along a random direction, by central differences."""
+    """The outer gradient is the derivative of the outer loss: along a random direction, by central differences.
+
+    What is frozen stays where it is: a learner need not differentiate by it.
+    """
     learner, meta_params, _, _ = ready
     task = random_task(jax.random.key(1))
     flat, unravel = jax.flatten_util.ravel_pytree(meta_params)
-    direction = jax.random.normal(jax.random.key(2), flat.shape, flat.dtype)
+    moves = jax.tree.map(
+        lambda leaf, label: jnp.full_like(leaf, label != "freeze"), meta_params, learner.labels(meta_params)
+    )
+    direction = jax.random.normal(jax.random.key(2), flat.shape, flat.dtype) * jax.flatten_util.ravel_pytree(moves)[0]
 
     @jax.jit
     def along(step):

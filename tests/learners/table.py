@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from learners.worlds import contextual_model, identified_model, linear_model, says_of_rated, wider_model
 
-from metajax.data.taken import Leading
 from metajax.learners import (
+    UptakeStart,
     alfa,
     anil,
     attentive_neural_process,
@@ -67,7 +67,8 @@ def numbered_uptake(**choices):
     _, catalogue, position = numbered_autoencoder()
     catalogue = catalogue | {"number": jnp.arange(16, dtype=jnp.int32)}
     random = np.random.default_rng(3)
-    start = Leading(random.normal(size=17), random.normal(size=(17, 3)), random.uniform(size=17), np.full(17, 0.2))
+    level, says, log_noise = random.normal(size=17), random.uniform(size=17), random.normal(size=17)
+    start = UptakeStart(level, random.normal(size=(17, 3)), says, log_noise, size=0.7)
     learner = uptake(wider_model(), start=start, catalogue=catalogue, position=position, **{"middle": 3.0, **choices})
     return learner, catalogue, position
 

@@ -10,6 +10,7 @@ from learners.worlds import random_task
 from metajax.data import Column
 from metajax.errors import ConfigError
 from metajax.experiment import CatalogueSoftmax, MatrixFactorization, Uptake
+from metajax.learners.uptake import keep_some
 from metajax.losses import squared_error
 from metajax.types import Examples
 
@@ -26,7 +27,8 @@ def moved(learner):
     """Return parameters that differ from the start, so that every one of them has a say."""
     meta_params = learner.init(jax.random.key(0))
     scales = jnp.array([0.3, -0.2, 0.1])
-    return meta_params | {"popularity": jnp.array(0.7), "by_rating": jnp.array(0.3), "log_scales": scales}
+    more = {"popularity": jnp.array(0.7), "by_rating": jnp.array(0.3), "log_scales": scales}
+    return meta_params | more | {"log_noise": jnp.array(-0.4), "log_says": jnp.array(1.1)}
 
 
 def by_hand(meta_params, task, position, items, keep):
@@ -42,7 +44,7 @@ def by_hand(meta_params, task, position, items, keep):
     _, level, q = features(items)
     at, _, rated = features(task.support.items)
     at, rated, rating = at[keep], rated[keep], np.asarray(task.support.target)[keep]
-    y = np.exp(float(meta_params["log_target"])) * start["target"][at] * (1 + 0.3 * (rating - 3))
+    y = np.exp(float(meta_params["log_says"])) * start["says"][at] * (1 + 0.3 * (rating - 3))
     noise = np.exp(start["log_noise"][at] + float(meta_params["log_noise"]))
     dual = np.linalg.solve(rated @ rated.T + np.diag(noise), y)
     user, head = (
@@ -91,10 +93,21 @@ def test_what_is_learned_of_items_has_priors(task):
     """Of single terms in units of the score, of factors in units of the size at which they start."""
     bare, weighed = (numbered_uptake(deviation=0.5, training_rows=rows)[0] for rows in (0, 40))
     meta_params = bare.init(jax.random.key(0))
+    own = meta_params["model"]["item"] | {"single": jnp.full((16, 1), 0.2)}
+    meta_params |= {"model": meta_params["model"] | {"item": own}}
     found = [jax.jit(one.loss)(meta_params, task, jax.random.key(0), jnp.zeros(()))[0] for one in (bare, weighed)]
-    size = float(jnp.mean(meta_params["start"]["factors"] ** 2))
-    squares = float(jnp.sum(meta_params["model"]["item"]["kernel"] ** 2))
-    np.testing.assert_allclose(found[1] - found[0], squares / size / (2 * 0.25 * 40), rtol=1e-9)
+    wanted = (float(jnp.sum(own["kernel"] ** 2)) / 0.7**2 + 16 * 0.04) / (2 * 0.25 * 40)
+    np.testing.assert_allclose(found[1] - found[0], wanted, rtol=1e-9)
+
+
+def test_the_logarithm_of_how_many_rows_are_kept_is_uniform():
+    """Of 32 rows, 32^(1 - u): 31 / log 32 on average, and half of the time as many as the root or more."""
+    mask = jnp.concatenate([jnp.ones(32), jnp.zeros(8)])
+    kept = jax.jit(jax.vmap(lambda key: keep_some(key, mask)))(jax.random.split(jax.random.key(0), 4000))
+    assert not np.any(np.asarray(kept)[:, 32:])
+    counts = np.asarray(kept).sum(axis=1)
+    np.testing.assert_allclose(counts.mean(), 31 / np.log(32), rtol=0.05)
+    assert abs(np.mean(counts >= np.sqrt(32)) - 0.5) < 0.05
 
 
 def test_it_refuses_what_makes_no_sense():

@@ -9,7 +9,7 @@ import numpy as np
 
 from metajax import learners, models
 from metajax.data.columns import Column
-from metajax.data.taken import Leading
+from metajax.data.taken import SIZE, Leading
 from metajax.errors import ConfigError
 from metajax.losses import Loss
 from metajax.models import item_width
@@ -53,7 +53,7 @@ class Autoencoder:
             dropout=self.dropout,
             strength=self.strength,
             deviation=self.deviation,
-            training_rows=round(own.rows / self.priors) if self.priors else 0,
+            training_rows=_prior_rows(own, self.priors),
         )
 
 
@@ -78,21 +78,25 @@ class Uptake:
         """Make the learner.
 
         Raises:
-            ConfigError: if the model sees more of items than their ids.
+            ConfigError: if the model sees more of items than their ids, or is no matrix factorisation.
         """
         own = _only_ids("An Uptake", columns)
         factors = item_width(model, columns) - 1
-        nothing = (np.zeros(own.size), np.zeros((own.size, factors)), np.zeros(own.size), np.zeros(own.size))
+        parts = jax.eval_shape(model.init, jax.random.key(0))["item"]
+        if set(parts) != {"weights", "factors"} or factors < 2:
+            raise ConfigError("An Uptake wants MatrixFactorization with 2 factors or more as its model.")
+        nothing = Leading(*(np.zeros((own.size, *shape)) for shape in ((), (factors,), (), ())))
+        start = nothing if own.taken is None else own.taken.leading(factors)
         return learners.uptake(
             model,
             loss,
-            start=Leading(*nothing) if own.taken is None else own.taken.leading(factors),
+            start=learners.UptakeStart(*start, size=SIZE),
             catalogue=_catalogue(own),
             position=_before,
             middle=self.middle,
             relevant=self.relevant,
             deviation=self.deviation,
-            training_rows=round(own.rows / self.priors) if self.priors else 0,
+            training_rows=_prior_rows(own, self.priors),
         )
 
 
@@ -103,12 +107,25 @@ def _only_ids(name: str, columns: Sequence[Column]) -> Column:
         ConfigError: if it is not the only one of items.
     """
     seen = [column for column in columns if column.of == "item"]
+    if not seen:
+        raise ConfigError(f"{name} knows items by their id alone, and there is none: --data.identity item.")
     if [column.name for column in seen] != ["id"]:
         raise ConfigError(
             f"{name} knows items by their id alone, got {[column.name for column in seen]}. "
             "Name no feature of items in --data.features, and leave --data.estimate-content off."
         )
     return seen[0]
+
+
+def _prior_rows(ids: Column, weight: float) -> int:
+    """Return the number of ratings that priors are weighed against; 0 for none.
+
+    Raises:
+        ConfigError: if the weight is negative.
+    """
+    if weight < 0:
+        raise ConfigError(f"A weight of priors is 0 or more, got {weight}.")
+    return max(1, round(ids.rows / weight)) if weight and ids.rows else 0
 
 
 def _catalogue(ids: Column) -> PyTree:
