@@ -33,28 +33,31 @@ def lists(first):
     return {key: first + 0.01 * place for place, key in enumerate(keys)}
 
 
-def against(reference, k, difference, p):
-    return Comparison("user_cold", "ours", reference, "catalogue_ndcg@10", k, difference, -1.0, 1.0, p, p, 9)
+def against(reference, k, difference, p, method="ours"):
+    return Comparison("user_cold", method, reference, "catalogue_ndcg@10", k, difference, -1.0, 1.0, p, p, 9)
 
 
 def test_lists_stand_in_their_order_and_tests_are_corrected_over_baselines_and_peers(tables):
-    """Of three tests .02, .02 and .6 the first two become .06."""
+    """Of four tests three of .02 become .08, and every learner has rows of its own."""
     of_baseline = [against("EASE", k, 0.1, 0.02) for k in (5, 10)]
     of_peer = [against("implicit ALS", 5, -0.1, 0.6)]
     reports = {
         "toy/autoencoder": report("toy/autoencoder", "ours", "learner", lists(0.2), of_baseline),
+        "toy/uptake": report("toy/uptake", "other", "learner", lists(0.15), [against("EASE", 5, 0.3, 0.02, "other")]),
         "toy/baselines": report("baselines", "EASE", "baseline", lists(0.1)),
         "toy/peers": report("toy/peers", "implicit ALS", "baseline", lists(0.3), of_peer),
         "toy/ridge": report("toy/ridge", "ridge", "learner", {("catalogue_ndcg@10", None): 0.5}),
     }
     text = tables.catalogue("user_cold", reports)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert [row.split(" | ")[0] for row in rows[1:4]] == ["| implicit ALS", "| ours", "| EASE"]
+    assert [row.split(" | ")[0] for row in rows[1:5]] == ["| implicit ALS", "| ours", "| other", "| EASE"]
     assert rows[1].endswith("| `toy/peers` |")
-    assert rows[3].endswith("| baseline |")
+    assert rows[4].endswith("| baseline |")
     assert "ridge" not in text  # it was not measured at 5 and 10
-    (ease,) = [row for row in rows[4:] if row.startswith("| EASE |")]
-    assert ease.count("p = 0.060: no difference shown") == 2
+    (ease,) = [row for row in rows[5:] if row.startswith("| ours | EASE |")]
+    assert ease.count("p = 0.080: no difference shown") == 2
+    (other,) = [row for row in rows[5:] if row.startswith("| other | EASE |")]
+    assert other.count("+0.300") == 1
     assert "better" not in text
 
 

@@ -79,7 +79,7 @@ class Taken:
         scale = ((mean + half) / (2 * half)) ** -0.25
         weighted = matrix.multiply(np.sqrt(weights)[:, None]).tocsr()
         variance = scale**2 * (mean - mean**2)
-        vectors = _directions(_Centred(weighted, np.sqrt(weights), mean, scale), factors, float(variance.sum()))
+        vectors = _directions(_Centred(weighted, np.sqrt(weights), mean, scale), factors, float(scale**2 @ mean))
         left = np.maximum(variance - np.sum(vectors**2, axis=1), 0)
         unit = SIZE**2 / (float(np.mean(vectors**2)) or 1.0)
         level = np.log(mean + 1 / len(weights))
@@ -111,8 +111,11 @@ class _Centred(LinearOperator):
         return self._scale * (self._weighted.T @ x - self._mean * (self._root @ x))
 
 
-def _directions(centred: _Centred, factors: int, variance: float) -> np.ndarray:
-    """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank."""
+def _directions(centred: _Centred, factors: int, total: float) -> np.ndarray:
+    """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank.
+
+    What is next to nothing beside `total`, the sum of squares before centring, is rounding.
+    """
     users, items = centred.shape
     vectors, rank = np.zeros((items, factors)), min(factors, users - 1, items - 1)
     if rank < 1:
@@ -123,7 +126,7 @@ def _directions(centred: _Centred, factors: int, variance: float) -> np.ndarray:
     except ArpackError:  # users are all alike
         return vectors
     order = np.argsort(-values)
-    values = np.where(values**2 > 1e-12 * variance, values, 0)
+    values = np.where(values**2 > 1e-12 * total, values, 0)
     found = (values[:, None] * found)[order]
     heaviest = found[np.arange(rank), np.argmax(np.abs(found), axis=1)]
     vectors[:, :rank] = (found * np.where(heaviest < 0, -1, 1)[:, None]).T

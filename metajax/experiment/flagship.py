@@ -58,5 +58,5 @@ def ranking_space() -> dict[str, Range]:
     return {
         "optimizer.learning_rate": LogUniform(5e-4, 5e-3),
         "learner.deviation": LogUniform(0.1, 1.0),
-        "model.factors": Choice((32, 64, 128)),
+        "model.factors": Choice((64, 128)),
     }
