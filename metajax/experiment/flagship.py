@@ -47,7 +47,7 @@ def ranking() -> Experiment:
         model=MatrixFactorization(factors=64, factor_scale=0.0),
         loss=CatalogueSoftmax(),
         learner=Uptake(middle=1.0),
-        optimizer=Adam(learning_rate=2e-3),
+        optimizer=Adam(learning_rate=3e-3),
         episodes=EpisodeConfig(query_rows=50),
         training=TrainingConfig(outer_steps=800, min_epochs=10, tasks_per_step=64, validate_every=100, patience=0),
     )

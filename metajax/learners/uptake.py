@@ -1,14 +1,15 @@
 """A Bayesian linear regression of uptake: who took some items is solved for in closed form, to name the next.
 
 score(i) = score(user, [b_i + a l_i, q_i]) + q_i^T w,   q_i = e^(s / 2) (f_i + d_i)
-y_j = q_j^T w + noise for every rated item j,   w ~ N(0, I),   noise ~ N(0, n_j)
+y_j = q_j^T w + noise for every rated item j,   w ~ N(0, 1 / (1 + g count)),   noise ~ N(0, n_j)
 y_j = e^t t_j (1 + r (rating_j - m)),   n_j = e^h times that at the start
 
 f, l, t_j and n_j are where training begins (`UptakeStart`): the leading directions in which training's users differ,
 how often an item is taken, what it says to have taken it, and how little. They stay. d and b are learned under Gaussian
-priors around 0; a, t, r, h, the scales s of the factors and what is known of the user without one. What two ratings say
-in common counts once, unlike in a sum of what each says. The sums of q q^T / n and q y / n are the state, so that one
-rating at a time is exactly all at once.
+priors around 0; a, t, r, h, g, the scales s of the factors and what is known of the user without one. What two ratings
+say in common counts once, unlike in a sum of what each says. g, a number a factor: whoever takes an item leaves others,
+which holds w back the more, the more items are taken. The sums of q q^T / n and q y / n and the count are the state, so
+that one rating at a time is exactly all at once.
 
 It is trained as an autoencoder is: to name the items of the query among all of the catalogue but the support, by a
 softmax over it. A part of the support is dropped, so that the logarithm of its expected size is uniform.
@@ -34,7 +35,9 @@ from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
 SAYS = 8.0
-"""t at the start: what a taking says, in logits of the softmax."""
+"""e^t at the start: what a taking says, in logits of the softmax."""
+OTHERS = 0.1
+"""g at the start."""
 
 
 class UptakeStart(NamedTuple):
@@ -70,11 +73,12 @@ class UptakeItem(NamedTuple):
 
 
 class UptakeState(NamedTuple):
-    """One user: the vector that the shared model sees, `[d, d]` sum of q q^T / n, and `[d]` sum of q y / n."""
+    """One user: the vector that the shared model sees, `[d, d]` sum of q q^T / n, `[d]` sum of q y / n, how many."""
 
     user: PyTree
     precision: Float[Array, "d d"]
     information: Float[Array, " d"]
+    count: Float[Array, ""]
 
 
 def uptake(
@@ -119,6 +123,7 @@ def uptake(
             "by_rating": jnp.zeros(()),
             "log_noise": jnp.zeros(()),
             "log_scales": jnp.zeros(width),
+            "log_others": jnp.full(width, jnp.log(jnp.asarray(OTHERS, float))),
         }
 
     def represent(meta_params: PyTree, items: PyTree) -> UptakeItem:
@@ -135,7 +140,7 @@ def uptake(
 
     def begin(meta_params: PyTree, user: PyTree) -> UptakeState:
         nothing = jnp.zeros((width, width), meta_params["log_noise"].dtype)
-        return UptakeState(model.embed_user(meta_params["model"]["user"], user), nothing, nothing[0])
+        return UptakeState(model.embed_user(meta_params["model"]["user"], user), nothing, nothing[0], nothing[0, 0])
 
     def adapt(meta_params: PyTree, state: UptakeState, support: Examples) -> UptakeState:
         items, rating, mask = support
@@ -144,11 +149,12 @@ def uptake(
         return state._replace(
             precision=state.precision + weighted.T @ items.vectors[:, 1:],
             information=state.information + says @ weighted,
+            count=state.count + jnp.sum(mask),
         )
 
     def predict(meta_params: PyTree, state: UptakeState, representations: UptakeItem) -> Prediction:
         prior = model.score(meta_params["model"]["head"], state.user, representations.vectors)
-        lower = cholesky(jnp.eye(width, dtype=state.precision.dtype) + state.precision)
+        lower = cholesky(jnp.diag(1 + state.count * jnp.exp(meta_params["log_others"])) + state.precision)
         weights = solve_factored(lower, state.information[:, None])[:, 0]
         return Prediction(prior + representations.vectors[:, 1:] @ weights)
 

@@ -28,7 +28,11 @@ def moved(learner):
     meta_params = learner.init(jax.random.key(0))
     scales = jnp.array([0.3, -0.2, 0.1])
     more = {"popularity": jnp.array(0.7), "by_rating": jnp.array(0.3), "log_scales": scales}
-    return meta_params | more | {"log_noise": jnp.array(-0.4), "log_says": jnp.array(1.1)}
+    return (
+        meta_params
+        | more
+        | {"log_noise": jnp.array(-0.4), "log_says": jnp.array(1.1), "log_others": jnp.log(jnp.array([0.1, 0.3, 0.2]))}
+    )
 
 
 def by_hand(meta_params, task, position, items, keep):
@@ -46,13 +50,15 @@ def by_hand(meta_params, task, position, items, keep):
     at, rated, rating = at[keep], rated[keep], np.asarray(task.support.target)[keep]
     y = np.exp(float(meta_params["log_says"])) * start["says"][at] * (1 + 0.3 * (rating - 3))
     noise = np.exp(start["log_noise"][at] + float(meta_params["log_noise"]))
-    dual = np.linalg.solve(rated @ rated.T + np.diag(noise), y)
+    prior_variance = 1 / (1 + len(at) * np.exp(np.asarray(meta_params["log_others"])))
+    rated_again = rated * prior_variance
+    dual = np.linalg.solve(rated_again @ rated.T + np.diag(noise), y)
     user, head = (
         np.asarray(task.user["about"]) @ np.asarray(meta_params["model"]["user"]["kernel"]),
         meta_params["model"]["head"],
     )
     prior = float(head["bias"]) + np.concatenate([level[:, None], q], axis=1) @ (np.asarray(head["kernel"]) + user)
-    return prior + q @ (rated.T @ dual)
+    return prior + q @ (rated_again.T @ dual)
 
 
 def test_what_is_predicted_is_the_posterior_mean(task):
