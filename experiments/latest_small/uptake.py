@@ -1,9 +1,11 @@
 """What is taken up next, of MovieLens' latest-small: a regression of uptake on the leading factors of who took what.
 
-Run:      metajax train experiments/latest_small/uptake.py && metajax evaluate runs/latest_small/uptake
+Run:      metajax tune experiments/latest_small/uptake.py --trials 6 --whole-trials 6 --seconds 60
+          metajax train experiments/latest_small/uptake.py --tuned runs/latest_small/uptake/tune/best.json
+          metajax evaluate runs/latest_small/uptake
 Override: metajax train experiments/latest_small/uptake.py --learner.deviation 0.5 --name other
 Takes:    minutes on 2 CPU cores, evaluation included.
-Reaches:  results/latest_small/uptake.json.
+Reaches:  results/latest_small/uptake.json: ahead of every baseline at 5 and 10 ratings (nDCG@10 .162, .180), behind EASE at all.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814, for the loss
 """
 
