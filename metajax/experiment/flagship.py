@@ -56,7 +56,7 @@ def ranking() -> Experiment:
 def ranking_space() -> dict[str, Range]:
     """Return what `metajax tune` may change of it."""
     return {
-        "optimizer.learning_rate": LogUniform(5e-4, 5e-3),
+        "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
         "learner.deviation": LogUniform(0.1, 1.0),
         "model.factors": Choice((64, 128)),
     }
