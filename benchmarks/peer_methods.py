@@ -159,7 +159,7 @@ def _lenskit(name: str, make: Callable, ranks_only: bool) -> Baseline:
 
         rows = {"user_id": training.users, "item_id": training.items}
         rows |= {} if ranks_only else {"rating": training.target}
-        scorer = make()
+        scorer, known = make(), training.counts("items") > 0
         scorer.train(from_interactions_df(pd.DataFrame(rows)), TrainingOptions(rng=0))
         fallback = np.full(training.num_items, -1e9 if ranks_only else training.mean)
         if not ranks_only:
@@ -170,7 +170,7 @@ def _lenskit(name: str, make: Callable, ranks_only: bool) -> Baseline:
         def predict(tasks: TaskSet) -> np.ndarray:
             scores = np.empty(tasks.query_items.shape)
             for task in range(len(tasks)):
-                real = tasks.support_mask[task] > 0
+                real = (tasks.support_mask[task] > 0) & known[tasks.support_items[task]]  # LensKit raises at others
                 about = {} if ranks_only else {"rating": tasks.support_target[task][real]}
                 history = ItemList(item_ids=tasks.support_items[task][real], **about)
                 asked = ItemList(item_ids=tasks.query_items[task])

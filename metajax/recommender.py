@@ -84,6 +84,7 @@ class Recommender:
         """Bring an artifact to life; items are represented once, on first use."""
         self.artifact = artifact
         self.learner = artifact.parts().learner
+        self.bounds = artifact.bounds
         self._adapt = jax.jit(adapt_to(self.learner), compiler_options=compiler_options())
         self._predict = jax.jit(self.learner.predict)
         self._top = _ranking(self.learner)
@@ -177,9 +178,9 @@ class Recommender:
         return self.artifact.item_ids[position], self.artifact.titles[position] if self.artifact.titles else None
 
     def scores(self, state: PyTree) -> np.ndarray:
-        """Return `[num_items]` predicted targets, clipped to the scale."""
+        """Return `[num_items]` predicted targets, clipped to the scale; scores as they are of what only ranks."""
         mean = self._predict(self.artifact.meta_params, state, self.representations).mean
-        return np.clip(np.asarray(mean), *self.artifact.scale)
+        return np.clip(np.asarray(mean), *self.bounds)
 
     def top(self, state: PyTree, n: int, *, excluded: np.ndarray, min_ratings: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of up to n items and their scores, not clipped: the best first, then in catalogue order.
@@ -308,7 +309,7 @@ class AdaptedUser:
         return [self._recommendation(int(position), float(score)) for position, score in zip(*found, strict=True)]
 
     def predict(self, item: Any) -> float:
-        """Predict this person's rating of an item, by id or title; clipped to the scale."""
+        """Predict this person's rating of an item, by id or title; clipped to the scale, where there is one."""
         return float(self.recommender.scores(self.state)[self.recommender.position(item)])
 
     def explain(self, item: Any, n: int = 5, *, method: str = "leave_one_out") -> list[Reason]:
@@ -355,7 +356,7 @@ class AdaptedUser:
         return recommender.matches(*found)
 
     def _recommendation(self, position: int, score: float) -> Recommendation:
-        clipped = float(np.clip(score, *self.recommender.artifact.scale))
+        clipped = float(np.clip(score, *self.recommender.bounds))
         return Recommendation(*self.recommender.named(position), clipped)
 
 

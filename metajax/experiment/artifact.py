@@ -4,6 +4,7 @@ A folder of safetensors and JSON with a sha256 manifest. Reading it executes not
 every file's size and hash are checked.
 """
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,12 @@ class Artifact:
         """Encode the features of somebody of whom nothing is known."""
         encoded = self.encoding.encode_users(pl.DataFrame({"user": ["new"]}))
         return {name: jax.numpy.asarray(column[0]) for name, column in encoded.items()}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which numbers predictions lie: on the scale, or anywhere where scores only order items."""
+        only_ranks = self.experiment.loss.build(self.levels).ranks_only
+        return (-math.inf, math.inf) if only_ranks else self.scale
 
     def parts(self) -> Parts:
         """Build the learner that `meta_params` belong to."""

@@ -217,7 +217,7 @@ class Service:
 def listed(version: Version, answer: Answer) -> list[Item]:
     """Return the items of an answer: scores on the scale, uncertainties as standard deviations."""
     ids, titles = version.catalogue.ids, version.catalogue.titles
-    scores = answer.scores.clip(*version.artifact.scale).tolist()
+    scores = answer.scores.clip(*version.bounds).tolist()
     deviations = np.sqrt(answer.variances).tolist()
     return [
         Item(ids[position], titles[position], score, None if math.isnan(deviation) else deviation)

@@ -55,6 +55,7 @@ class Version:
         self.name = name
         self.folder = folder
         self.artifact = artifact = recommender.artifact
+        self.bounds = artifact.bounds
         self.recommender = recommender
         self.catalogue = Catalogue(artifact.item_ids, artifact.titles, artifact.num_ratings)
         self.is_exact = recommender.learner.streaming == "exact"
