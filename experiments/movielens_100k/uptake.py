@@ -5,7 +5,7 @@ Run:      metajax tune experiments/movielens_100k/uptake.py --trials 6 --whole-t
           metajax evaluate runs/movielens_100k/uptake
 Override: metajax train experiments/movielens_100k/uptake.py --learner.deviation 0.5 --name other
 Takes:    minutes on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/uptake.json: ahead of every baseline at 5, 10 and all ratings: nDCG@10 .249, .278, .310.
+Reaches:  results/movielens_100k/uptake.json: ahead of every baseline at 5, 10 and all: nDCG@10 .249, .278, .310.
 Follows:  Liang et al., 2018, https://arxiv.org/abs/1802.05814, for the loss
 """
 
