@@ -113,6 +113,16 @@ def test_scores_are_those_of_implicits_own_lists(clicks, baseline, fitted):
 
 
 @pytest.mark.parametrize("family", ["LensKit ImplicitMF", "LensKit ItemKNN"])
+def test_lenskit_is_not_told_of_items_that_nobody_trained_on(clicks, family):
+    pytest.importorskip("lenskit")
+    training, tasks = clicks
+    fewer = training.items != tasks.support_items[0, 0]
+    less = replace(training, users=training.users[fewer], items=training.items[fewer], target=training.target[fewer])
+    scores = peer_methods.peers(ratings=False)[family][0].fit(less)(tasks)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("family", ["LensKit ImplicitMF", "LensKit ItemKNN"])
 def test_lenskit_is_asked_about_every_item(clicks, family):
     pytest.importorskip("lenskit")
     training, tasks = clicks

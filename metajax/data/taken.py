@@ -23,12 +23,13 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 from scipy import sparse
-from scipy.sparse.linalg import ArpackError, LinearOperator, svds
+from scipy.sparse.linalg import LinearOperator, svds
 
 SIZE = 0.03
 """Root mean square of the factors: what an optimiser's step of some thousandths moves in tens of steps."""
 FLOOR = 0.05
 """Noise variance that every item has, in units of K."""
+ROUNDING = 1e-12
 
 
 class Leading(NamedTuple):
@@ -79,7 +80,8 @@ class Taken:
         scale = ((mean + half) / (2 * half)) ** -0.25
         weighted = matrix.multiply(np.sqrt(weights)[:, None]).tocsr()
         variance = scale**2 * (mean - mean**2)
-        vectors = _directions(_Centred(weighted, np.sqrt(weights), mean, scale), factors, float(scale**2 @ mean))
+        centred = _Centred(weighted, np.sqrt(weights), mean, scale)
+        vectors = _directions(centred, factors, float(variance.sum()), float(scale**2 @ mean))
         left = np.maximum(variance - np.sum(vectors**2, axis=1), 0)
         unit = SIZE**2 / (float(np.mean(vectors**2)) or 1.0)
         level = np.log(mean + 1 / len(weights))
@@ -111,22 +113,19 @@ class _Centred(LinearOperator):
         return self._scale * (self._weighted.T @ x - self._mean * (self._root @ x))
 
 
-def _directions(centred: _Centred, factors: int, total: float) -> np.ndarray:
+def _directions(centred: _Centred, factors: int, variance: float, total: float) -> np.ndarray:
     """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank.
 
-    What is next to nothing beside `total`, the sum of squares before centring, is rounding.
+    What is next to nothing beside `total`, the sum of squares before centring, is rounding; `variance` is after it.
     """
     users, items = centred.shape
     vectors, rank = np.zeros((items, factors)), min(factors, users - 1, items - 1)
-    if rank < 1:
+    if rank < 1 or variance <= ROUNDING * total:  # users are all alike
         return vectors
     start = np.random.default_rng(0).normal(size=min(users, items))
-    try:
-        _, values, found = svds(centred, k=rank, v0=start, solver="arpack")
-    except ArpackError:  # users are all alike
-        return vectors
+    _, values, found = svds(centred, k=rank, v0=start, solver="arpack")
     order = np.argsort(-values)
-    values = np.where(values**2 > 1e-12 * total, values, 0)
+    values = np.where(values**2 > ROUNDING * total, values, 0)
     found = (values[:, None] * found)[order]
     heaviest = found[np.arange(rank), np.argmax(np.abs(found), axis=1)]
     vectors[:, :rank] = (found * np.where(heaviest < 0, -1, 1)[:, None]).T

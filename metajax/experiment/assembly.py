@@ -40,7 +40,8 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
     Args:
         experiment: the choices.
         final: train on every training row, those held out for model selection included.
-        kept: the encoding of an artifact, whose content estimate is taken over: it takes long to fit.
+        kept: the encoding of an artifact, whose parameters are there: its content estimate, which takes long to fit, is
+            taken over, and no start of training is looked for.
     """
     split = experiment.split.build(experiment.data.load())
     split.check()
@@ -58,7 +59,7 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
         estimate_content=experiment.data.estimate_content and kept is None,
     )
     if kept is not None:
-        encoding = replace(encoding, content=kept.content)
+        encoding = replace(encoding, content=kept.content, taken=None)
     offset = float(rows["target"].mean())  # pyright: ignore[reportArgumentType]
     levels = tuple(float(level) for level in rows["target"].unique().sort())
     rows_by_user = _histories(experiment, split, rows)

@@ -160,7 +160,7 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
     num_ratings = items.select("item").join(counts, on="item", how="left", maintain_order="left")["len"].fill_null(0)
     return Artifact(
         experiment=assembly.experiment,
-        encoding=assembly.encoding,
+        encoding=replace(assembly.encoding, taken=None),  # training's ratings stay behind
         offset=assembly.offset,
         levels=assembly.levels,
         scale=interactions.scale,

@@ -60,8 +60,9 @@ async def session(request: Request[Any, Any, Any], service: TheService, access: 
     if old is None and (seconds := access.rates.wait("sessions", SESSIONS_PER_SECOND)):
         raise RequestError(429, "rate", "Too many sessions begin at once.", retry_after=seconds)
     user, cookie = (old.user or "", None) if old else access.sessions.create()
-    low, high = version.artifact.scale
-    response = Response(Session(user, version.name, low, high, list(version.artifact.levels)[:100]))
+    low, high = scale = version.artifact.scale
+    levels = list(version.artifact.levels)[:100]
+    response = Response(Session(user, version.name, low, high, levels, predicts_ratings=version.bounds == scale))
     if cookie is not None:
         secure = service.settings.secure_cookies
         kept = Cookie(COOKIE, value=cookie, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)

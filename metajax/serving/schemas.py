@@ -40,7 +40,10 @@ class Reason(Struct):
 
 
 class Item(Struct):
-    """One recommended item: the predicted rating, and its standard deviation where the method has one."""
+    """One recommended item: the predicted rating, and its standard deviation where the method has one.
+
+    Of a model that only ranks the score is on no scale: a higher one comes first.
+    """
 
     item: str
     title: str | None
@@ -189,13 +192,14 @@ class CatalogueItems(Struct):
 
 
 class Session(Struct):
-    """The anonymous user that the cookie is bound to, and the scale of ratings."""
+    """The anonymous user that the cookie is bound to, the scale of ratings, and whether scores are ratings too."""
 
     user: str
     model: str
     lowest: float
     highest: float
     levels: list[float]
+    predicts_ratings: bool
 
 
 class LoadRequest(Struct, forbid_unknown_fields=True):

@@ -9,10 +9,12 @@ from learners.worlds import random_task
 
 from metajax.data import Column
 from metajax.errors import ConfigError
-from metajax.experiment import CatalogueSoftmax, MatrixFactorization, Uptake
+from metajax.experiment import CatalogueSoftmax, MatrixFactorization, TwoTower, Uptake
 from metajax.learners.uptake import keep_some
 from metajax.losses import squared_error
 from metajax.types import Examples
+
+IDS = (Column("id", "item", "category", 9),)
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,24 @@ def test_it_refuses_what_makes_no_sense():
     model = MatrixFactorization(factors=2).build(columns, outputs=1, offset=0.0)
     with pytest.raises(ConfigError, match=r"An Uptake knows items by their id alone, got \['id', 'genres'\]"):
         Uptake().build(model, CatalogueSoftmax().build((0.0, 1.0)), columns)
+
+
+@pytest.mark.parametrize(
+    ("choices", "model", "columns", "says"),
+    [
+        ({}, TwoTower(embedding_dim=4, hidden=(4,)), IDS, "wants MatrixFactorization with 2 factors or more"),
+        ({}, MatrixFactorization(factors=1), IDS, "wants MatrixFactorization with 2 factors or more"),
+        (
+            {},
+            MatrixFactorization(factors=2),
+            (Column("age", "user", "category", 3),),
+            "there is none: --data.identity item",
+        ),
+        ({"priors": -1.0}, MatrixFactorization(factors=2), IDS, "A weight of priors is 0 or more, got -1"),
+    ],
+    ids=["no factors", "one factor", "no ids", "priors"],
+)
+def test_choices_that_make_no_sense_are_refused(choices, model, columns, says):
+    built = model.build(IDS, outputs=1, offset=0.0)
+    with pytest.raises(ConfigError, match=says):
+        Uptake(**choices).build(built, CatalogueSoftmax().build((0.0, 1.0)), columns)

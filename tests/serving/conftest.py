@@ -6,8 +6,10 @@ import jax
 import pytest
 from serving import worlds
 
-from metajax.experiment import Anil
+from metajax import Recommender
+from metajax.experiment import Anil, CatalogueSoftmax, Uptake
 from metajax.experiment.learners import StudentT
+from metajax.serving.version import Version
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,14 @@ def growing(as_services_run, make_version):
 def other(as_services_run, make_version):
     """Return another version of the same catalogue."""
     return make_version(name="two", seed=1)
+
+
+@pytest.fixture(scope="module")
+def ranking(as_services_run):
+    """Return a version that says what is taken up next, by scores on no scale."""
+    version = Version(Recommender(worlds.make_artifact(Uptake(middle=3.0), loss=CatalogueSoftmax())), "ranking")
+    version.warm_up(worlds.BUCKETS)
+    return version
 
 
 @pytest.fixture

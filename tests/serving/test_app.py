@@ -121,6 +121,14 @@ def test_lists_are_of_what_is_asked_for(running):
     assert running.items({"ratings": {}, "candidates": []}) == []
 
 
+def test_scores_of_what_only_ranks_are_on_no_scale(ranking, tmp_path):
+    with worlds.running(ranking, tmp_path) as running:
+        items = running.items({"ratings": LOVES, "n": 10})
+        assert len({one["score"] for one in items}) == 10
+        assert max(one["score"] for one in items) > 5 or min(one["score"] for one in items) < 1
+        assert not running.get("/v1/session").json()["predicts_ratings"]
+
+
 def test_unknown_items_and_ratings_off_the_scale_are_told_one_by_one(running):
     body = running.post("/v1/recommend", {"ratings": {"i0": 5.0, "x": 3.0, "i1": 9.0}, "exclude": ["y"]}).json()
     assert body["unknown_items"] == ["x", "y"]

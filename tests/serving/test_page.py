@@ -444,6 +444,18 @@ def test_a_model_without_titles_and_beliefs(window, version, tmp_path, monkeypat
             assert window.texts("#results [data-item=i19] label:has(:checked)") == [""]
 
 
+def test_a_model_that_only_ranks_shows_no_ratings(window, ranking, tmp_path):
+    with listening(ranking, tmp_path) as (address, store):
+        for page in opened(window, address, store):
+            page.rate("i19", 5)
+            window.wait("return document.querySelector('#status').textContent.includes('Your list')")
+            page.settle()
+            assert len(page.items()) > 1
+            shown = "return [...document.querySelectorAll('#list .score')].some((one) => one.offsetParent !== null)"
+            assert not window.run(shown)
+            assert window.text("#legend").startswith("What you are most likely to take up next comes first.")
+
+
 KINDS = {
     "whole": ((1, 5), (1, 2, 4, 5), "stars", [1, 2, 3, 4, 5]),
     "halves": ((0.5, 5), HALVES, "stars", list(HALVES)),

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from metajax import Experiment, Recommender
 from metajax.data import fit_encoding, interactions_from_frame
-from metajax.experiment import MatrixFactorization, Ridge
+from metajax.experiment import MatrixFactorization, Ridge, SquaredError
 from metajax.experiment.artifact import Artifact
 from metajax.experiment.parts import make_parts
 from metajax.serving.access import Access
@@ -31,14 +31,15 @@ NUM_ITEMS = 20
 SETTINGS = Settings(buckets=BUCKETS, deadline=30.0)
 
 
-def make_artifact(learner=None, *, seed=0):
+def make_artifact(learner=None, *, loss=None, seed=0):
     """Untrained, of items i0 to i19; users have a gender."""
     rows = [(f"u{user}", f"i{item}", 1.0 + (user + item) % 5) for user in range(3) for item in range(NUM_ITEMS)]
     ratings = pl.DataFrame(rows, schema=["user", "item", "target"], orient="row")
     interactions = interactions_from_frame(ratings, scale=(1.0, 5.0))
     encoding = fit_encoding(interactions, interactions.ratings, identity=("item",))
     levels = (1.0, 2.0, 3.0, 4.0, 5.0)
-    experiment = Experiment(model=MatrixFactorization(factors=4, factor_scale=1.0), learner=learner or Ridge())
+    model = MatrixFactorization(factors=4, factor_scale=1.0)
+    experiment = Experiment(model=model, loss=loss or SquaredError(), learner=learner or Ridge())
     parts = make_parts(experiment, encoding, offset=3.0, levels=levels)
     return Artifact(
         experiment=experiment,

@@ -65,7 +65,7 @@ function makeRow(one, scale, actions) {
   row.node.append(
     row.place,
     make("div", { className: "what" }, titleNode(one, "h3"), row.moved),
-    make("div", { className: "score" }, row.number, row.sure, row.band, row.spoken),
+    make("div", { className: "score", hidden: !scale.predicts_ratings }, row.number, row.sure, row.band, row.spoken),
     make("div", { className: "acts" }, why.button, seen.button),
     why.panel,
     seen.panel,

@@ -161,7 +161,9 @@ function describe({ items, model }) {
     ? "The band is how far off it may well be: one standard deviation to both sides."
     : "This model does not say how sure it is.";
   byId("legend").hidden = !items.length;
-  byId("legend").textContent = `The dot is the rating that the model expects of you, on the whole scale. ${sure}`;
+  byId("legend").textContent = session.predicts_ratings
+    ? `The dot is the rating that the model expects of you, on the whole scale. ${sure}`
+    : "What you are most likely to take up next comes first. This model predicts no ratings.";
 }
 
 async function explain(item) {
