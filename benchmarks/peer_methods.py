@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import scipy.sparse as sp
 
-from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
+from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches, supports
 from metajax.tasks.taskset import TaskSet
 
 
@@ -66,7 +66,7 @@ def implicit_als(factors: int, penalty: float, alpha: float) -> Baseline:
         model = fitted_als(training, factors, penalty, alpha)
 
         def predict(tasks: TaskSet) -> np.ndarray:
-            users = model.recalculate_user(np.arange(len(tasks)), _supports(tasks, training.num_items))
+            users = model.recalculate_user(np.arange(len(tasks)), supports(tasks, training.num_items))
             return _at_query(users @ model.item_factors.T, tasks)
 
         return in_batches(predict)
@@ -111,7 +111,7 @@ def _neighbours(name: str, make: Callable) -> Baseline:
     def fit(training: Training) -> Predict:
         # what model.recommend sums for the users of its argument, of all items instead of the first N
         similarity = make(training).similarity
-        return in_batches(lambda tasks: _at_query((_supports(tasks, training.num_items) @ similarity).toarray(), tasks))
+        return in_batches(lambda tasks: _at_query((supports(tasks, training.num_items) @ similarity).toarray(), tasks))
 
     return Baseline(name, fit, ranks_only=True)
 
@@ -193,12 +193,6 @@ def _quietly() -> Iterator[None]:
 
 def _clicks(training: Training) -> sp.csr_matrix:
     return training.matrix(np.ones(len(training.target), np.float32))
-
-
-def _supports(tasks: TaskSet, num_items: int) -> sp.csr_matrix:
-    rows, columns = np.nonzero(tasks.support_mask > 0)
-    items = tasks.support_items[rows, columns]
-    return sp.csr_matrix((np.ones(len(rows), np.float32), (rows, items)), shape=(len(tasks), num_items))
 
 
 def _at_query(everything: np.ndarray, tasks: TaskSet) -> np.ndarray:

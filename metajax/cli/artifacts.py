@@ -1,6 +1,7 @@
 """Verbs about artifacts: recommend, export and inspect."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,10 +53,12 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         ratings = {item: _number(value, item) for item, value in (_pair(one, "ITEM=RATING") for one in rate)}
         user = dict(_pair(one, "FEATURE=VALUE") for one in about)
         own = load_experiment(experiment) if experiment else None
-        adapted = Recommender.load(run, experiment=own).adapt(ratings, user=user)
+        recommender = Recommender.load(run, experiment=own)
+        adapted = recommender.adapt(ratings, user=user)
         found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
         reasons = [adapted.explain(one.item, 2) for one in found] if explain else None
-        Console().print(recommendation_table(found, reasons))
+        meaning = "predicted" if isfinite(recommender.bounds[0]) else "score"  # what only ranks has no unit
+        Console().print(recommendation_table(found, reasons, meaning=meaning))
 
     tyro.cli(recommend, prog="metajax recommend", args=list(arguments))
 
@@ -184,12 +187,15 @@ def inspect_verb(arguments: Sequence[str]) -> None:
 
 
 def recommendation_table(
-    found: Sequence["Recommendation"], reasons: Sequence[Sequence["Reason"]] | None = None
+    found: Sequence["Recommendation"],
+    reasons: Sequence[Sequence["Reason"]] | None = None,
+    *,
+    meaning: str = "predicted",
 ) -> "Table":
-    """Lay out recommendations for a terminal, with the reasons of each if there are any."""
+    """Lay out recommendations for a terminal, with what their numbers mean, and their reasons if there are any."""
     from rich.table import Table
 
-    columns = ("", "title", "id", "predicted", *(["why"] if reasons else []))
+    columns = ("", "title", "id", meaning, *(["why"] if reasons else []))
     table = Table(*columns, title="Recommended", title_justify="left")
     for rank, one in enumerate(found, 1):
         why = ["; ".join(f"{r.effect:+.2f} {r.title or r.item}" for r in reasons[rank - 1])] if reasons else []

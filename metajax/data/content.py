@@ -32,6 +32,7 @@ from metajax.data.biases import damped_biases
 from metajax.data.columns import TOKENS, Column
 from metajax.data.content_scales import choose_scales, summed_covariance
 from metajax.data.interactions import positions_of
+from metajax.data.inverse import positive_inverse
 
 NAME = "content_estimate"
 FACTORS = "content_factors"
@@ -252,7 +253,7 @@ def fit_content(
     # the proportions of the columns stay, so that the correlations are given
     kinds, start = ([sums, correlations**2], (1.0, START_SQUARE)) if together else ([sums], (1.0,))
     parts, noise = choose([kernel[first, first] for kernel in kinds], start=(*start, *noise))
-    inverse = linalg.inv(summed_covariance(parts, kinds) + np.diag(noise[0] + noise[1] / counts))
+    inverse = positive_inverse(summed_covariance(parts, kinds) + np.diag(noise[0] + noise[1] / counts))
     dual = inverse @ residual
     own = residual - dual / np.diag(inverse)
     scaled = zip(views, parts[0] * scales / sizes, strict=True)

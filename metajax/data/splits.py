@@ -38,6 +38,7 @@ class Scenario:
             what lies in the first of `domains`, the query what lies in the second.
         time: for "time", seconds; rows at or after it are the query.
         domains: for "domain", (source, target).
+        most_users: tasks are of no more users than this: the first by the hash of "user:<id>"; None: of all.
     """
 
     name: str
@@ -50,8 +51,16 @@ class Scenario:
     arrangement: Arrangement = "hash"
     time: int | None = None
     domains: tuple[str, str] | None = None
+    most_users: int | None = None
 
     def task_users(self) -> pl.Series:
+        """Return the users that tasks are of, sorted: of those with as many rows as a task needs, `most_users`."""
+        users = self.eligible_users()
+        if self.most_users is None or len(users) <= self.most_users:
+            return users
+        return hash_order(users, "user").head(self.most_users).sort()
+
+    def eligible_users(self) -> pl.Series:
         """Return the users that have as many rows as a task needs, sorted."""
         most = self.max_rows if self.max_rows is not None else self.ratings.height
         count = pl.min_horizontal((pl.col("domain") == one).sum() for one in self.domains) if self.domains else pl.len()
@@ -98,6 +107,11 @@ class Split:
         """Return the training rows without those of validation users and, if they are held out, validation items."""
         rows = _not_of(self.train, self.validation.ratings["user"].unique())
         return _not_of_items(rows, self._hidden_items()) if self.holds_out_items else rows
+
+    def limited(self, most_users: int | None) -> "Split":
+        """Make tasks of no more users than this, in every scenario and in validation."""
+        scenarios = {name: replace(one, most_users=most_users) for name, one in self.scenarios.items()}
+        return replace(self, scenarios=scenarios, validation=replace(self.validation, most_users=most_users))
 
     def held_out(self) -> "Split":
         """Hold validation items out of `meta_train` as well, for what is selected for cold items."""

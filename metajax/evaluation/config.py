@@ -23,6 +23,9 @@ class EvaluationConfig:
     """Support sizes at which the whole catalogue is ranked, beside the full support; of the first draw only."""
     validation_shots: tuple[int, ...] = (5,)
     """Support sizes that model selection averages over, beside the full support."""
+    most_users: int | None = 3000
+    """Tasks of a scenario, and of validation, are of no more users than this: the first by the hash of "user:<id>".
+    Thousands tell as much as all, and every one is measured by every method."""
     baselines: bool = True
     """Measure the baselines beside the learner."""
     tuned: bool = True
@@ -32,6 +35,8 @@ class EvaluationConfig:
         """Check what can be checked without data."""
         if min(self.cutoffs, default=0) < 1 or min(self.shots, default=0) < 0:
             raise ConfigError(f"cutoffs must be 1 or more and shots 0 or more, got {self.cutoffs} and {self.shots}.")
+        if self.most_users is not None and self.most_users < 1:
+            raise ConfigError(f"most_users must be 1 or more, or None for all, got {self.most_users}.")
 
     @property
     def threshold(self) -> float:

@@ -33,8 +33,12 @@ SENTENCES = {
 
 
 def sentence(name: str, scenario: Scenario) -> str:
-    """Say in a sentence what a protocol does; data of short histories have shorter queries."""
-    return SENTENCES[name].replace("last 10", f"last {scenario.query_rows}") if scenario.query_rows else SENTENCES[name]
+    """Say what a protocol does; data of short histories have shorter queries, data of many users untested ones."""
+    said = SENTENCES[name].replace("last 10", f"last {scenario.query_rows}") if scenario.query_rows else SENTENCES[name]
+    eligible, most = len(scenario.eligible_users()), scenario.most_users
+    if most is None or eligible <= most:
+        return said
+    return f"{said} Of {eligible:,} users with enough ratings, the first {most:,} in the order of sha256 are measured."
 
 
 def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:

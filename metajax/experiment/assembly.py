@@ -43,7 +43,7 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
         kept: the encoding of an artifact, whose parameters are there: its content estimate, which takes long to fit, is
             taken over, and no start of training is looked for.
     """
-    split = experiment.split.build(experiment.data.load())
+    split = experiment.split.build(experiment.data.load()).limited(experiment.evaluation.most_users)
     split.check()
     interactions = split.interactions  # transposed where tasks are about items
     if selects_on_items(split):

@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from serving import worlds
 
 from metajax.cli import VERBS, main
 from metajax.cli.compilation import leave_a_core
+from metajax.experiment import CatalogueSoftmax, Ridge, SquaredError, Uptake
+from metajax.experiment.artifact import write_artifact
 
 
 def test_help_imports_neither_jax_nor_polars():
@@ -65,6 +68,17 @@ def test_show_reads_an_experiment_file_and_says_what_is_wrong_with_one(capsys, t
     path.write_text("def experiment():\n    return None")
     assert main(["show", str(path)]) == 2
     assert "returned a NoneType, wanted an Experiment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("learner", "loss", "meaning"), [(Ridge(), SquaredError(), "predicted"), (Uptake(), CatalogueSoftmax(), "score")]
+)
+@pytest.mark.usefixtures("as_users_run")
+def test_a_list_is_headed_by_what_its_numbers_mean(learner, loss, meaning, capsys, tmp_path):
+    write_artifact(worlds.make_artifact(learner, loss=loss), tmp_path / "artifact")
+    assert main(["recommend", str(tmp_path / "artifact"), "--rate", "i3=5", "--top", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert [one for one in ("predicted", "score") if one in shown] == [meaning]
 
 
 @pytest.mark.parametrize("verb", ["train", "show"])

@@ -14,6 +14,20 @@ from metajax.errors import ConfigError, DataError, LeakError
 from metajax.evaluation.protocols import sentence
 
 
+def test_no_more_users_than_wanted_are_tested():
+    """The first by their hash, in every scenario; who is trained on, and who is cold, stay as they are."""
+    whole = user_cold(world(num_users=100, num_items=40))
+    split = whole.limited(5)
+    order = hash_order(whole.scenarios["user_cold"].task_users(), "user")
+    assert len(order) > 5
+    scenario = split.scenarios["user_cold"]
+    assert scenario.task_users().to_list() == sorted(order.head(5))
+    assert len(split.validation.task_users()) == 5
+    assert contents(split) == contents(whole)
+    assert f"Of {len(order)} users with enough ratings, the first 5" in sentence("user_cold", scenario)
+    assert sentence("user_cold", whole.limited(len(order)).scenarios["user_cold"]).endswith("at most 100.")
+
+
 def melu_world(seed: int) -> Interactions:
     """A world whose last ten users are on MeLU's list, and whose items are of 1985 to 2024."""
     interactions = world(seed)

@@ -24,7 +24,7 @@ from metajax.evaluation.baselines import (
     user_mean,
 )
 from metajax.evaluation.baselines.als import fit_items
-from metajax.evaluation.baselines.base import content_features
+from metajax.evaluation.baselines.base import content_features, in_support, sums_over_support
 from metajax.evaluation.baselines.bias import fit_biases
 from metajax.experiment.baseline_results import makes_sense
 from metajax.tasks import TaskSet
@@ -178,6 +178,15 @@ def test_ease_is_its_formula_by_either_inverse(training, tasks):
         np.testing.assert_allclose(ease(penalty=2.0).fit(one)(tasks), expected(one), atol=1e-5)
 
 
+def test_sums_over_the_support_are_the_same_asked_for_few_items_and_for_all(tasks):
+    matrix = np.random.default_rng(0).normal(size=(NUM_ITEMS, NUM_ITEMS)).astype(np.float32)
+    everything = np.broadcast_to(np.arange(NUM_ITEMS), (3, NUM_ITEMS))
+    for sums in (lambda some: sums_over_support(some, matrix), lambda some: in_support(some, NUM_ITEMS)):
+        few, all_items = sums(tasks), sums(replace(tasks, query_items=everything))
+        np.testing.assert_allclose(few, np.take_along_axis(all_items, tasks.query_items, axis=1), rtol=1e-5)
+        assert not all_items[2].any()  # nothing rated
+
+
 def test_neighbours_pull_towards_what_alike_items_got(training, tasks):
     """With one rated item the move from the bias is s r / (s + damping), of the sign of that rating's residual."""
     one = tasks.k_shot(1).take(np.array([0]))
@@ -214,8 +223,8 @@ def test_what_is_too_large_is_left_out(training, monkeypatch):
     every = names()
     assert every == {one.name for one in default_baselines()}
     module_of = lambda function: sys.modules[function.__module__]  # noqa: E731
-    monkeypatch.setattr(module_of(ease), "MOST", 11)
-    monkeypatch.setattr(module_of(item_knn), "MOST_ITEMS", 11)
+    for made in (ease, item_knn):
+        monkeypatch.setattr(module_of(made), "MOST_ITEMS", 11)
     assert every - names() == {"EASE", "item-kNN"}
     for baseline in default_baselines():
         if not makes_sense(baseline, training):

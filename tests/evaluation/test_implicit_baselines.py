@@ -1,5 +1,7 @@
 """Baselines of who rated what, against the formulas of one user written out."""
 
+import sys
+
 import numpy as np
 import pytest
 from evaluation.test_baselines import rows
@@ -11,7 +13,9 @@ from metajax.evaluation.baselines import cosine_knn, implicit_als
 COLD = 11
 
 
-def test_similar_items_are_summed(training, tasks):
+@pytest.mark.parametrize("most", [0, 12], ids=["by way of raters", "by rows of items"])
+def test_similar_items_are_summed(training, tasks, monkeypatch, most):
+    monkeypatch.setattr(sys.modules[cosine_knn.__module__], "MOST_ITEMS", most)
     seen = training.matrix(np.ones(len(training.target))).toarray()
     raters = np.maximum(seen.sum(axis=0), 1) + 3
     alike = seen.T @ seen / np.outer(raters, raters) ** 0.4

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ import scipy.sparse as sp
 from metajax.data import Interactions
 from metajax.tasks.taskset import TaskSet
 
+MOST_ITEMS = 15_000
+"""Baselines hold matrices of items by items up to so many."""
 Predict = Callable[[TaskSet], np.ndarray]
 """Tasks -> `[tasks, query_rows]` predictive means, not clipped (or scores that only rank)."""
 
@@ -49,6 +52,12 @@ class Training:
         """Return float64 numbers of ratings of each "users" or "items"."""
         size = self.num_users if of == "users" else self.num_items
         return np.bincount(getattr(self, of), minlength=size).astype(float)
+
+    @cached_property
+    def common_raters(self) -> np.ndarray:
+        """Float32 `[num_items, num_items]`: how many users have rated both items. For few thousands of items."""
+        seen = self.matrix(np.ones(len(self.target), np.float32))
+        return (seen.T @ seen).toarray()
 
     def matrix(self, values: np.ndarray) -> sp.csr_matrix:
         """Return the sparse `[num_users, num_items]` matrix with one value a rating."""
@@ -100,6 +109,36 @@ def support_batches(tasks: TaskSet, size: int = 256) -> Iterator[tuple[np.ndarra
     for first in range(0, len(order), size):
         positions = order[first : first + size]
         yield positions, tasks.take(positions).k_shot(int(have[positions].max(initial=0)))
+
+
+def supports(tasks: TaskSet, num_items: int) -> sp.csr_matrix:
+    """Return float32 `[tasks, num_items]`, 1 where the support holds the item."""
+    rows, columns = np.nonzero(tasks.support_mask > 0)
+    items = tasks.support_items[rows, columns]
+    return sp.csr_matrix((np.ones(len(rows), np.float32), (rows, items)), shape=(len(tasks), num_items))
+
+
+def in_support(tasks: TaskSet, num_items: int) -> np.ndarray:
+    """Return `[tasks, query rows]`, 1 where the support holds the query's item."""
+    if _asks_for_most(tasks, num_items):
+        return np.take_along_axis(supports(tasks, num_items).toarray(), tasks.query_items, axis=1)
+    same = tasks.support_items[:, :, None] == tasks.query_items[:, None, :]
+    return (same & (tasks.support_mask[:, :, None] > 0)).any(axis=1).astype(np.float32)
+
+
+def sums_over_support(tasks: TaskSet, matrix: np.ndarray) -> np.ndarray:
+    """Return `[tasks, query rows]`: the sum of matrix[i, q] over the support's items i, with q the query's item.
+
+    Asked for most of the catalogue, it adds whole rows: of 10,000 items 7 times as fast as picking pairs.
+    """
+    if _asks_for_most(tasks, len(matrix)):
+        return np.take_along_axis(supports(tasks, len(matrix)) @ matrix, tasks.query_items, axis=1)
+    pairs = matrix[tasks.support_items[:, :, None], tasks.query_items[:, None, :]]
+    return np.einsum("tsq,ts->tq", pairs, tasks.support_mask)
+
+
+def _asks_for_most(tasks: TaskSet, num_items: int) -> bool:
+    return 4 * tasks.query_items.shape[1] > num_items
 
 
 def in_batches(predict: Predict, size: int = 256) -> Predict:

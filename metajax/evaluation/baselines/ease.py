@@ -5,14 +5,22 @@ References:
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from metajax.data.inverse import positive_inverse
 from metajax.errors import ConfigError
-from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
+from metajax.evaluation.baselines.base import (
+    MOST_ITEMS,
+    Baseline,
+    Predict,
+    Training,
+    in_batches,
+    in_support,
+    sums_over_support,
+)
 from metajax.tasks.taskset import TaskSet
-
-MOST = 15_000
 
 
 def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
@@ -25,13 +33,11 @@ def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
         products, diagonal = _inverse(training, penalty)
 
         def predict(tasks: TaskSet) -> np.ndarray:
-            in_support = tasks.support_items[:, :, None] == tasks.query_items[:, None, :]
-            rated = (in_support & (tasks.support_mask[:, :, None] > 0)).any(axis=1)
-            return rated - products(tasks) / diagonal[tasks.query_items]
+            return in_support(tasks, training.num_items) - products(tasks) / diagonal[tasks.query_items]
 
         return in_batches(predict, 64)
 
-    return Baseline(name, fit, ranks_only=True, affordable=lambda training: _smaller_side(training) <= MOST)
+    return Baseline(name, fit, ranks_only=True, affordable=lambda training: _smaller_side(training) <= MOST_ITEMS)
 
 
 def _smaller_side(training: Training) -> int:
@@ -40,19 +46,14 @@ def _smaller_side(training: Training) -> int:
 
 def _inverse(training: Training, penalty: float) -> tuple[Callable[[TaskSet], np.ndarray], np.ndarray]:
     """Return tasks -> (x P) at the query items, with x the support as 0/1 of every item, and the diagonal of P."""
-    seen = training.matrix(np.ones(len(training.target)))
-    if (smaller := _smaller_side(training)) > MOST:
-        raise ConfigError(f"EASE inverts a matrix of the smaller side; {smaller} users or items are over {MOST}.")
+    if (smaller := _smaller_side(training)) > MOST_ITEMS:
+        raise ConfigError(f"EASE inverts a matrix of the smaller side; {smaller} users or items are over {MOST_ITEMS}.")
     if training.num_items <= training.num_users:
-        inverse = np.linalg.inv((seen.T @ seen).toarray() + penalty * np.eye(training.num_items))
+        inverse = positive_inverse(training.common_raters + penalty * np.eye(training.num_items))
         small = inverse.astype(np.float32)
-
-        def products(tasks: TaskSet) -> np.ndarray:
-            pairs = small[tasks.support_items[:, :, None], tasks.query_items[:, None, :]]
-            return np.einsum("tsq,ts->tq", pairs, tasks.support_mask)
-
-        return products, inverse.diagonal()
-    middle = np.linalg.inv((seen @ seen.T).toarray() + penalty * np.eye(training.num_users))
+        return partial(sums_over_support, matrix=small), inverse.diagonal()
+    seen = training.matrix(np.ones(len(training.target)))
+    middle = positive_inverse((seen @ seen.T).toarray() + penalty * np.eye(training.num_users))
     raters = np.ascontiguousarray(seen.toarray().T, np.float32)  # [items, users]
     # P = (I - X^T M X) / penalty, with M = (X X^T + penalty I)^-1
     diagonal = (1 - np.einsum("iu,iu->i", raters @ middle, raters)) / penalty
@@ -61,7 +62,6 @@ def _inverse(training: Training, penalty: float) -> tuple[Callable[[TaskSet], np
         rated = np.einsum("tsu,ts->tu", raters[tasks.support_items], tasks.support_mask)
         everything = (rated @ middle) @ raters.T
         at_query = np.take_along_axis(everything, tasks.query_items, axis=1)
-        in_support = tasks.support_items[:, :, None] == tasks.query_items[:, None, :]
-        return (np.einsum("tsq,ts->tq", in_support.astype(np.float32), tasks.support_mask) - at_query) / penalty
+        return (in_support(tasks, len(raters)) - at_query) / penalty
 
     return products_by_users, diagonal

@@ -8,11 +8,15 @@ References:
 import numpy as np
 
 from metajax.errors import ConfigError
-from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
+from metajax.evaluation.baselines.base import (
+    MOST_ITEMS,
+    Baseline,
+    Predict,
+    Training,
+    in_batches,
+)
 from metajax.evaluation.baselines.bias import bias_predictions, fit_biases
 from metajax.tasks.taskset import TaskSet
-
-MOST_ITEMS = 15_000
 
 
 def item_knn(
@@ -59,8 +63,7 @@ def item_knn(
 def _similarities(training: Training, item: np.ndarray, user: np.ndarray, shrinkage: float) -> np.ndarray:
     residual = training.target - training.mean - item[training.items] - user[training.users]
     matrix = training.matrix(residual.astype(np.float32))
-    seen = training.matrix(np.ones(len(residual), np.float32))
-    products, common = (matrix.T @ matrix).toarray(), (seen.T @ seen).toarray()
+    products, common = (matrix.T @ matrix).toarray(), training.common_raters
     norms = np.sqrt(np.maximum(products.diagonal(), 1e-12))
     similarity = products / norms[:, None] / norms[None, :] * (common / (common + shrinkage))
     np.fill_diagonal(similarity, 0)
