@@ -39,7 +39,7 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
 
     Args:
         experiment: the choices.
-        final: train on every training row, those held out for model selection included.
+        final: train on every training row, those held out for model selection included, for as many steps as are said.
         kept: the encoding of an artifact, whose parameters are there: its content estimate, which takes long to fit, is
             taken over, and no start of training is looked for.
     """
@@ -65,7 +65,7 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
     rows_by_user = _histories(experiment, split, rows)
     experiment = replace(experiment, evaluation=experiment.evaluation.resolved(interactions.scale, levels))
     return Assembly(
-        experiment=_with_steps(experiment, rows_by_user),
+        experiment=experiment if final else _with_steps(experiment, rows_by_user),
         interactions=interactions,
         split=split,
         rows=rows,

@@ -23,7 +23,9 @@ def flagship() -> Experiment:
         learner=StudentT(),
         optimizer=Adam(learning_rate=5e-3),
         episodes=EpisodeConfig(min_support=90, by_rows=True),
-        training=TrainingConfig(outer_steps=1500, min_epochs=10, tasks_per_step=32, validate_every=500, patience=0),
+        training=TrainingConfig(
+            outer_steps=1500, min_epochs=10, max_steps=4000, tasks_per_step=32, validate_every=500, patience=0
+        ),
     )
 
 
@@ -49,7 +51,9 @@ def ranking() -> Experiment:
         learner=Uptake(middle=1.0),
         optimizer=Adam(learning_rate=3e-3),
         episodes=EpisodeConfig(query_rows=50),
-        training=TrainingConfig(outer_steps=800, min_epochs=10, tasks_per_step=64, validate_every=100, patience=0),
+        training=TrainingConfig(
+            outer_steps=800, min_epochs=10, max_steps=4000, tasks_per_step=64, validate_every=100, patience=0
+        ),
     )
 
 

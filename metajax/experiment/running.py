@@ -271,7 +271,10 @@ def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
     if training.task_chunk == AUTO:
         training = replace(training, task_chunk=begun.get("task_chunk", AUTO))
     if training.min_epochs:
-        training = replace(training, outer_steps=max(training.outer_steps, begun.get("outer_steps", 0)))
+        resolved = {
+            name: max(getattr(training, name), begun.get(name, 0)) for name in ("outer_steps", "tasks_per_step")
+        }
+        training = replace(training, **resolved)
     if evaluation.relevant is None:
         evaluation = replace(evaluation, relevant=config.get("evaluation", {}).get("relevant"))
     return replace(experiment, training=training, evaluation=evaluation)

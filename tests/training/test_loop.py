@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -205,3 +206,23 @@ def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
 def test_impossible_choices_are_refused():
     with pytest.raises(ConfigError, match=r"training\.outer_steps must be 1 or more, got 0"):
         TrainingConfig(outer_steps=0)
+
+
+@pytest.mark.parametrize(
+    ("num_users", "steps", "tasks"),
+    [
+        (100, 50, 8),  # enough as it is
+        (400, 100, 8),  # more steps, up to 200 of them
+        (800, 200, 8),
+        (801, 101, 16),  # then more tasks a step
+        (50_000, 196, 512),
+        (10**9, 200, 1024),  # and no more than so many
+    ],
+)
+def test_epochs_raise_steps_and_then_tasks(num_users, steps, tasks):
+    config = TrainingConfig(outer_steps=50, min_epochs=2, max_steps=200, tasks_per_step=8)
+    found = config.enough_for(num_users)
+    assert (found.outer_steps, found.tasks_per_step) == (steps, tasks)
+    assert found.enough_for(num_users) == found  # a run that was resolved stays as it is
+    assert replace(config, max_steps=None).enough_for(50_000).outer_steps == 12_500
+    assert replace(config, outer_steps=300).enough_for(100).outer_steps == 300

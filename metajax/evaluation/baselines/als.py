@@ -11,6 +11,8 @@ from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_ba
 from metajax.evaluation.baselines.bias import fit_biases
 from metajax.tasks.taskset import TaskSet
 
+ROWS_AT_ONCE = 50_000
+
 
 def als_fold_in(
     *,
@@ -89,5 +91,9 @@ def _solve(seen: sp.csr_matrix, residual: sp.csr_matrix, other: np.ndarray, ridg
     """Solve every row's ridge regression on the other side's factors at once."""
     design = _design(other)
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    systems = (seen @ outer).reshape(-1, *ridge.shape) + ridge
-    return np.linalg.solve(systems, (residual @ design)[..., None])[..., 0]
+    solved = np.empty((seen.shape[0], len(ridge)))
+    for first in range(0, len(solved), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        systems = (seen[rows] @ outer).reshape(-1, *ridge.shape) + ridge
+        solved[rows] = np.linalg.solve(systems, (residual[rows] @ design)[..., None])[..., 0]
+    return solved

@@ -57,7 +57,7 @@ class Training:
     def common_raters(self) -> np.ndarray:
         """Float32 `[num_items, num_items]`: how many users have rated both items. For few thousands of items."""
         seen = self.matrix(np.ones(len(self.target), np.float32))
-        return (seen.T @ seen).toarray()
+        return (seen.T @ seen).toarray(order="C")  # products with sparse matrices copy any other order
 
     def matrix(self, values: np.ndarray) -> sp.csr_matrix:
         """Return the sparse `[num_users, num_items]` matrix with one value a rating."""
