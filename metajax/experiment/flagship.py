@@ -52,7 +52,13 @@ def ranking() -> Experiment:
         optimizer=Adam(learning_rate=3e-3),
         episodes=EpisodeConfig(query_rows=50),
         training=TrainingConfig(
-            outer_steps=800, min_epochs=10, max_steps=4000, tasks_per_step=64, validate_every=100, patience=0
+            outer_steps=800,
+            min_epochs=10,
+            max_steps=4000,
+            tasks_per_step=64,
+            max_tasks_per_step=256,
+            validate_every=100,
+            patience=0,
         ),
     )
 

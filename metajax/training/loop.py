@@ -32,8 +32,6 @@ from metajax.training.run_log import RunLog
 from metajax.training.tables import LazyTables, check_localizes
 from metajax.types import Learner, PyTree
 
-MOST_TASKS = 1024
-
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -44,9 +42,11 @@ class TrainingConfig:
     min_epochs: float = 0.0
     """Raise outer_steps where they draw every training user less often than this."""
     max_steps: int | None = None
-    """Where min_epochs would take more steps than this, meta-batches grow instead, up to 1,024 tasks."""
+    """Where min_epochs would take more steps than this, meta-batches grow instead."""
     tasks_per_step: int = 64
     """Users in a meta-batch."""
+    max_tasks_per_step: int = 1024
+    """Users that a meta-batch grows to, where max_steps is said; further epochs are not drawn."""
     accumulate: int = 1
     """Meta-batches whose gradients are averaged in one step."""
     validate_every: int = 100
@@ -64,7 +64,14 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check what can be checked without data."""
-        for name in ("outer_steps", "max_steps", "tasks_per_step", "accumulate", "validate_every"):
+        for name in (
+            "outer_steps",
+            "max_steps",
+            "tasks_per_step",
+            "max_tasks_per_step",
+            "accumulate",
+            "validate_every",
+        ):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigError(f"training.{name} must be 1 or more, got {value}.")
         if not 0 <= self.min_epochs < float("inf"):
@@ -80,7 +87,7 @@ class TrainingConfig:
         """
         wanted = self.min_epochs * num_users / self.accumulate
         tasks, most = self.tasks_per_step, self.max_steps or math.inf
-        while wanted > tasks * most and 2 * tasks <= MOST_TASKS:
+        while wanted > tasks * most and 2 * tasks <= self.max_tasks_per_step:
             tasks *= 2
         steps = max(self.outer_steps, min(math.ceil(wanted / tasks), most))
         return replace(self, outer_steps=int(steps), tasks_per_step=tasks)

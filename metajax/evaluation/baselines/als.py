@@ -91,7 +91,7 @@ def _solve(seen: sp.csr_matrix, residual: sp.csr_matrix, other: np.ndarray, ridg
     """Solve every row's ridge regression on the other side's factors at once."""
     design = _design(other)
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    solved = np.empty((seen.shape[0], len(ridge)))
+    solved = np.empty((len(seen.indptr) - 1, len(ridge)))
     for first in range(0, len(solved), ROWS_AT_ONCE):
         rows = slice(first, first + ROWS_AT_ONCE)
         systems = (seen[rows] @ outer).reshape(-1, *ridge.shape) + ridge

@@ -71,7 +71,7 @@ class Baseline(NamedTuple):
         name: in tables.
         fit: Training -> Predict. What it returns reads the support and the query's items, never the query's targets.
         ranks_only: its scores have no unit, so that errors are not reported.
-        affordable: whether the training ratings are few enough for it.
+        affordable: whether the training ratings are few enough for it, and tell what it needs.
     """
 
     name: str

@@ -92,7 +92,7 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
 
         return in_batches(predict, 64)
 
-    return Baseline(name, fit)
+    return Baseline(name, fit, affordable=lambda training: training.content.shape[1] > 0)  # else it is the bias
 
 
 def bias_predictions(biases: Biases, tasks: TaskSet, user_damping: float) -> tuple[np.ndarray, np.ndarray]:
