@@ -4,6 +4,8 @@ References:
     Koren et al., 2009, "Matrix factorization techniques for recommender systems". https://doi.org/10.1109/MC.2009.263
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -11,7 +13,7 @@ from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_ba
 from metajax.evaluation.baselines.bias import fit_biases
 from metajax.tasks.taskset import TaskSet
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 10_000
 
 
 def als_fold_in(
@@ -90,10 +92,17 @@ def _design(vectors: np.ndarray) -> np.ndarray:
 def _solve(seen: sp.csr_matrix, residual: sp.csr_matrix, other: np.ndarray, ridge: np.ndarray) -> np.ndarray:
     """Solve every row's ridge regression on the other side's factors at once."""
     design = _design(other)
-    outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    one, two = np.triu_indices(len(ridge))
+    outer = design[:, one] * design[:, two]
     solved = np.empty((len(seen.indptr) - 1, len(ridge)))
-    for first in range(0, len(solved), ROWS_AT_ONCE):
+
+    def solve_some(first: int) -> None:
         rows = slice(first, first + ROWS_AT_ONCE)
-        systems = (seen[rows] @ outer).reshape(-1, *ridge.shape) + ridge
-        solved[rows] = np.linalg.solve(systems, (residual[rows] @ design)[..., None])[..., 0]
+        wanted = (residual[rows] @ design)[..., None]
+        systems = np.empty((len(wanted), *ridge.shape))
+        systems[:, one, two] = systems[:, two, one] = seen[rows] @ outer
+        solved[rows] = np.linalg.solve(systems + ridge, wanted)[..., 0]
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(solve_some, range(0, len(solved), ROWS_AT_ONCE)))
     return solved
