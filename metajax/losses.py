@@ -36,6 +36,11 @@ class Loss(NamedTuple):
     name: str
 
     @property
+    def regresses(self) -> bool:
+        """Whether a score is the predicted target, so that targets may be told in any unit."""
+        return self.name == "squared error"
+
+    @property
     def ranks_only(self) -> bool:
         """Whether scores order items and are on no scale."""
         return self.name in ("pairwise ranking", "catalogue softmax")

@@ -82,11 +82,11 @@ def measure(method: "Method", shot: TaskSet, setting: Setting) -> Values:
     """Return every metric of the query regime of one method, the tasks' support as it is."""
     means, variance = method.predict(shot)
     if method.ranks_only:
-        return rankings(means, shot, setting.config)
+        return rankings(means, shot, setting.scale, setting.config)
     means = clip(means, (setting.scale.low, setting.scale.high))
     return (
         errors(means, shot, setting.scale)
-        | rankings(means, shot, setting.config)
+        | rankings(means, shot, setting.scale, setting.config)
         | probabilities(means, variance, method.noise[shot.name], shot, setting.scale)
     )
 

@@ -62,6 +62,14 @@ def ndcg(
     return _ratio(ranked, best)
 
 
+def stars(target: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return targets of a scale within 0 to 5 as they are, of any other brought to it: what gains of nDCG are made of.
+
+    2^y - 1 of a rating below 0 is a loss, and of 100 leaves nothing of any other.
+    """
+    return target if (low >= 0 and high <= 5) or high <= low else 5 * (target - low) / (high - low)
+
+
 def precision(
     scores: np.ndarray, target: np.ndarray, mask: np.ndarray, *, k: int, relevant: float, seed: int = 0
 ) -> np.ndarray:

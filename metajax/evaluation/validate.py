@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from metajax.evaluation.catalogue import catalogue_ranks, ndcg_from_ranks
-from metajax.evaluation.metrics import clip, mean_absolute_error, ndcg
+from metajax.evaluation.metrics import clip, mean_absolute_error, ndcg, stars
 from metajax.tasks.taskset import TaskSet
 
 
@@ -27,7 +27,7 @@ def validation_of(
 
     def value(means: np.ndarray) -> float:
         if ranking_only:
-            return 1 - float(np.nanmean(ndcg(means, tasks.query_target, tasks.query_mask, k=5)))
+            return 1 - float(np.nanmean(ndcg(means, stars(tasks.query_target, *scale), tasks.query_mask, k=5)))
         return float(np.nanmean(mean_absolute_error(clip(means, scale), tasks.query_target, tasks.query_mask)))
 
     return lambda predict: float(np.mean([value(predict(size)) for size in sizes]))

@@ -53,7 +53,7 @@ def errors(means: np.ndarray, tasks: TaskSet, scale: Scale) -> Values:
     return values
 
 
-def rankings(scores: np.ndarray, tasks: TaskSet, config: EvaluationConfig) -> Values:
+def rankings(scores: np.ndarray, tasks: TaskSet, scale: Scale, config: EvaluationConfig) -> Values:
     """Return ranking metrics of the query regime: the user's own held-out items are ranked."""
     target, mask = tasks.query_target, tasks.query_mask
     judged = {
@@ -65,7 +65,7 @@ def rankings(scores: np.ndarray, tasks: TaskSet, config: EvaluationConfig) -> Va
     }
     values = {}
     for k in config.cutoffs:
-        values[f"ndcg@{k}"] = metrics.ndcg(scores, target, mask, k=k)
+        values[f"ndcg@{k}"] = metrics.ndcg(scores, metrics.stars(target, scale.low, scale.high), mask, k=k)
         for name, metric in judged.items():
             values[f"{name}@{k}"] = metric(scores, target, mask, k=k, relevant=config.threshold)
     values["auc"] = metrics.auc(scores, target, mask, relevant=config.threshold)

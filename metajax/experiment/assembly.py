@@ -49,9 +49,11 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
     if selects_on_items(split):
         split = split.held_out()
     rows = split.train if final else split.meta_train()
+    if kept is None:  # what was trained without a unit stays without
+        experiment = replace(experiment, data=experiment.data.resolved(float(rows["target"].to_numpy().std())))
     encoding = fit_encoding(
         interactions,
-        rows,
+        rows.with_columns(target=pl.col("target") / (experiment.data.unit or 1.0)),
         identity=experiment.data.identity,
         features=experiment.data.features,
         min_count=experiment.data.min_count,
@@ -82,7 +84,9 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
 def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
     """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
     experiment = replace(
-        experiment, evaluation=experiment.evaluation.resolved(assembly.interactions.scale, assembly.levels)
+        experiment,
+        data=replace(experiment.data, unit=assembly.experiment.data.unit),
+        evaluation=experiment.evaluation.resolved(assembly.interactions.scale, assembly.levels),
     )
     parts = make_parts(experiment, assembly.encoding, offset=assembly.offset, levels=assembly.levels)
     rows = _histories(experiment, assembly.split, assembly.rows)
@@ -91,8 +95,11 @@ def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
 
 def _with_steps(experiment: Experiment, rows: Histories) -> Experiment:
     """Resolve how many steps there are."""
-    num_users = int(np.sum(lengths(rows) >= experiment.episodes.min_rows))
-    return replace(experiment, training=experiment.training.enough_for(num_users))
+    episodes, have = experiment.episodes, lengths(rows)
+    have = have[have >= episodes.min_rows]
+    drawn = np.minimum(have, episodes.widths[-1])
+    rows_per_task = float(np.average(drawn, weights=have if episodes.by_rows else None)) if len(have) else 0.0
+    return replace(experiment, training=experiment.training.enough_for(len(have), rows_per_task))
 
 
 def make_validate(assembly: Assembly) -> Validate:

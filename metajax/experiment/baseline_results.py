@@ -15,7 +15,7 @@ import polars as pl
 from metajax.data import Split
 from metajax.data.sources import cache_folder
 from metajax.errors import StorageError
-from metajax.evaluation.baselines import Baseline, Training, default_baselines, tuned_baselines
+from metajax.evaluation.baselines import Baseline, Training, default_baselines, in_units, tuned_baselines
 from metajax.evaluation.baselines.methods import baseline_methods
 from metajax.evaluation.measure import Setting, results_frame
 from metajax.evaluation.results import PerUser, read_per_user, write_per_user
@@ -85,6 +85,9 @@ def _measure(
     fixed = [one for one in wanted if makes_sense(one, training)]
     families = tuned_baselines() if config.baselines and config.tuned else {}
     families = {name: found for name, found in families.items() if all(makes_sense(one, training) for one in found)}
+    unit = selection.experiment.data.unit or 1.0
+    fixed = [in_units(one, unit) for one in fixed]
+    families = {name: [in_units(one, unit) for one in found] for name, found in families.items()}
     chosen = select(
         selection.split,
         fixed,
@@ -106,7 +109,7 @@ def makes_sense(baseline: Baseline, training: Training) -> bool:
 
 
 def _key(selection: Assembly) -> str:
-    digest = sha256(repr(encode(selection.experiment.evaluation)).encode())
+    digest = sha256(repr((encode(selection.experiment.evaluation), selection.experiment.data.unit)).encode())
     for source in sorted(Path(str(package_files("metajax").joinpath("evaluation"))).rglob("*.py")):
         if source.stem not in PRESENTATION:
             digest.update(source.read_bytes())

@@ -1,12 +1,14 @@
 """Choices about data: where ratings come from, and how they are split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
 from metajax.data.cross_domain import cross_domain
 from metajax.data.warm_up import warm_up
+
+STARS_DEVIATION = 1.1
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,9 @@ class DataConfig:
     """A csv, tsv or parquet file of items: ids in a column called as in the ratings, maybe title; all else features."""
     scale: tuple[float, float] | None = None
     """Lowest and highest possible rating, in a file of your own; the range of the data by default."""
+    unit: float | None = None
+    """Rating points that count as one star: learners and baselines see ratings in it, for their choices were made on
+    stars. By default 1 where training ratings differ about as much as stars do, by 1.1, and else what makes them."""
     identity: tuple[Side, ...] = ("item",)
     """Whose own id is a feature: an item seen in training then gets parameters of its own."""
     features: tuple[str, ...] | None = None
@@ -44,6 +49,17 @@ class DataConfig:
     """Add a feature: an item's mean rating as all columns of the item table, texts too, let it be estimated."""
     strict: bool = False
     """Make a rejected row an error instead of a line in the quarantine file."""
+
+    def resolved(self, deviation: float) -> "DataConfig":
+        """Return the configuration with `unit` said.
+
+        Args:
+            deviation: of the training targets; 0 where all are alike.
+        """
+        if self.unit is not None:
+            return self
+        unit = deviation / STARS_DEVIATION
+        return replace(self, unit=1.0 if not unit or 2 / 3 <= unit <= 3 / 2 else float(f"{unit:.3g}"))
 
     def load(self) -> Interactions:
         """Read and validate the ratings."""

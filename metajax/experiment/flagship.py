@@ -24,7 +24,13 @@ def flagship() -> Experiment:
         optimizer=Adam(learning_rate=5e-3),
         episodes=EpisodeConfig(min_support=90, by_rows=True),
         training=TrainingConfig(
-            outer_steps=1500, min_epochs=10, max_steps=4000, tasks_per_step=32, validate_every=500, patience=0
+            outer_steps=1500,
+            min_epochs=10,
+            max_steps=4000,
+            tasks_per_step=32,
+            min_rows_per_step=1000,
+            validate_every=500,
+            patience=0,
         ),
     )
 
@@ -34,6 +40,7 @@ def flagship_space() -> dict[str, Range]:
     return {
         "optimizer.learning_rate": LogUniform(3e-4, 1e-2),
         "learner.rated_deviation": LogUniform(0.03, 0.3),
+        "learner.priors": LogUniform(0.2, 1.0),
         "model.factors": Choice((8, 16, 24, 32)),
     }
 

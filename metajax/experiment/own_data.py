@@ -16,7 +16,8 @@ from metajax.experiment.flagship import flagship, ranking
 def default_for(data: DataConfig) -> Experiment:
     """Return the experiment that is trained where only data were named."""
     if tells_how_liked(data):
-        return replace(flagship(), data=data)
+        own = flagship()
+        return replace(own, data=data, episodes=replace(own.episodes, buckets=(8, 16, *own.episodes.buckets)))
     own = ranking()
     return replace(own, data=replace(data, features=own.data.features, estimate_content=own.data.estimate_content))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from metajax.data import Encoding
 from metajax.experiment.experiment import Experiment
+from metajax.learners import in_units
 from metajax.losses import Loss
 from metajax.types import Learner
 
@@ -31,5 +32,7 @@ def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, lev
         levels: distinct training targets, ascending.
     """
     loss = experiment.loss.build(levels)
-    model = experiment.model.build(encoding.columns, outputs=loss.num_outputs, offset=loss.link(offset))
-    return Parts(experiment.learner.build(model, loss, encoding.columns), loss)
+    unit = (experiment.data.unit or 1.0) if loss.regresses else 1.0
+    model = experiment.model.build(encoding.columns, outputs=loss.num_outputs, offset=loss.link(offset / unit))
+    learner = experiment.learner.build(model, loss, encoding.columns)
+    return Parts(learner if unit == 1 else in_units(learner, unit), loss)

@@ -277,7 +277,10 @@ def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
         training = replace(training, **resolved)
     if evaluation.relevant is None:
         evaluation = replace(evaluation, relevant=config.get("evaluation", {}).get("relevant"))
-    return replace(experiment, training=training, evaluation=evaluation)
+    data = experiment.data
+    if data.unit is None:
+        data = replace(data, unit=config.get("data", {}).get("unit"))
+    return replace(experiment, data=data, training=training, evaluation=evaluation)
 
 
 def _with_task_chunk(assembly: Assembly, folder: Path) -> Assembly:

@@ -67,6 +67,7 @@ from metajax.learners.student_t import StudentState as StudentState
 from metajax.learners.student_t import student_t as student_t
 from metajax.learners.tanp import TanpState as TanpState
 from metajax.learners.tanp import tanp as tanp
+from metajax.learners.units import in_units as in_units
 from metajax.learners.uptake import UptakeStart as UptakeStart
 from metajax.learners.uptake import UptakeState as UptakeState
 from metajax.learners.uptake import uptake as uptake

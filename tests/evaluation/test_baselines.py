@@ -18,6 +18,7 @@ from metajax.evaluation.baselines import (
     default_baselines,
     ease,
     global_mean,
+    in_units,
     item_knn,
     item_mean,
     popularity,
@@ -198,6 +199,14 @@ def test_neighbours_pull_towards_what_alike_items_got(training, tasks):
     assert (np.sign(moves) * np.sign(residual) >= 0).all()
     assert (np.abs(moves) <= abs(residual) + 1e-6).all()
     np.testing.assert_allclose(item_knn().fit(training)(tasks)[2], damped_bias().fit(training)(tasks)[2])
+
+
+@pytest.mark.parametrize("make", [als_fold_in, damped_bias, item_knn, content_ridge, ease])
+def test_a_baseline_in_units_sees_targets_in_them(make, training, tasks):
+    own = make().fit(training)(tasks)
+    told = replace(training, target=20 * training.target), replace(tasks, support_target=20 * tasks.support_target)
+    found = in_units(make(), 20.0).fit(told[0])(told[1])
+    np.testing.assert_allclose(found, own if make is ease else 20 * own, rtol=1e-5)
 
 
 def test_what_does_not_fit_is_refused(training):

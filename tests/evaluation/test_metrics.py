@@ -217,3 +217,11 @@ def test_top_lists_are_those_of_a_full_sort_with_ties_at_random():
     shuffled = np.random.default_rng(0).random(scores.shape, np.float32)
     sorted_all = np.lexsort((shuffled, -scores, excluded), axis=1)[:, :7]
     np.testing.assert_array_equal(catalogue.top_lists(scores, excluded, 7), sorted_all)
+
+
+def test_gains_are_made_of_stars():
+    target = np.array([[-1.0, 0.0, 1.0]])
+    np.testing.assert_array_equal(metrics.stars(target, -1, 1), [[0, 2.5, 5]])
+    np.testing.assert_array_equal(metrics.stars(target, 0, 5), target)
+    np.testing.assert_array_equal(metrics.stars(10 * target, 0, 100)[0, 1:], [0, 0.5])
+    np.testing.assert_array_equal(metrics.stars(target, 7, 7), target)  # all are alike

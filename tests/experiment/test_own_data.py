@@ -8,7 +8,17 @@ import pytest
 
 from metajax import Recommender
 from metajax.cli import main
-from metajax.experiment import DataConfig, StudentT, Uptake, default_for
+from metajax.experiment import (
+    DataConfig,
+    EpisodeConfig,
+    Experiment,
+    MatrixFactorization,
+    StudentT,
+    TrainingConfig,
+    Uptake,
+    default_for,
+)
+from metajax.experiment.running import train_experiment
 
 
 def write(path, num_users, *, rated):
@@ -74,3 +84,37 @@ def test_what_was_taken_up_is_trained_evaluated_and_recommended_without_flags(tm
     listed = person.recommend(6)
     assert sum(one.item.startswith("odd") for one in listed) >= 5
     assert len({one.score for one in listed}) == 6  # such scores are on no scale, and are not cut off at one
+
+
+def test_the_unit_is_one_star_where_ratings_differ_as_stars_do():
+    units = {deviation: DataConfig().resolved(deviation).unit for deviation in (0.0, 0.8, 1.1, 1.6, 2.2, 0.5, 22.9)}
+    assert units == {0.0: 1.0, 0.8: 1.0, 1.1: 1.0, 1.6: 1.0, 2.2: 2.0, 0.5: 0.455, 22.9: 20.8}
+    assert DataConfig(unit=3.0).resolved(22.9).unit == 3.0
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_ratings_of_another_scale_are_learned_as_stars_are(tmp_path):
+    """Of ratings from 20 to 100 a run finds its unit, predicts 20 times what that of 1 to 5 does, and resumes."""
+    write(tmp_path / "stars.csv", 60, rated=True)
+    points = pl.read_csv(tmp_path / "stars.csv").with_columns(rating=20 * pl.col("rating"))
+    points.write_csv(tmp_path / "points.csv")
+
+    def train(name, unit=None, *, resume=False):
+        experiment = Experiment(
+            data=DataConfig(source=str(tmp_path / f"{name}.csv"), unit=unit),
+            model=MatrixFactorization(factors=2),
+            episodes=EpisodeConfig(query_rows=2, max_support=6, buckets=()),
+            training=TrainingConfig(outer_steps=30, validate_every=15, tasks_per_step=8),
+        )
+        train_experiment(experiment, tmp_path / name, show_progress=False, resume=resume)
+        return Recommender.load(tmp_path / name)
+
+    of_points = train("points")
+    unit = of_points.artifact.experiment.data.unit
+    assert unit == pytest.approx(20 * 1.41 / 1.1, rel=0.1)
+    of_stars = train("stars", unit / 20)
+    one, other = of_stars.adapt({"odd 1": 5, "odd 2": 2}), of_points.adapt({"odd 1": 100, "odd 2": 40})
+    for item in ("odd 1", "odd 3", "even 7"):
+        assert other.predict(item) == pytest.approx(20 * one.predict(item), rel=1e-4)
+    (tmp_path / "points" / "seed-0" / "artifact").rename(tmp_path / "gone")
+    assert train("points", resume=True).artifact.experiment.data.unit == unit

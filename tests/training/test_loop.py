@@ -221,8 +221,14 @@ def test_impossible_choices_are_refused():
 )
 def test_epochs_raise_steps_and_then_tasks(num_users, steps, tasks):
     config = TrainingConfig(outer_steps=50, min_epochs=2, max_steps=200, tasks_per_step=8)
-    found = config.enough_for(num_users)
+    found = config.enough_for(num_users, 10)
     assert (found.outer_steps, found.tasks_per_step) == (steps, tasks)
-    assert found.enough_for(num_users) == found  # a run that was resolved stays as it is
-    assert replace(config, max_steps=None).enough_for(50_000).outer_steps == 12_500
-    assert replace(config, outer_steps=300).enough_for(100).outer_steps == 300
+    assert found.enough_for(num_users, 10) == found  # a run that was resolved stays as it is
+    assert replace(config, max_steps=None).enough_for(50_000, 10).outer_steps == 12_500
+    assert replace(config, outer_steps=300).enough_for(100, 10).outer_steps == 300
+
+
+def test_short_histories_make_larger_meta_batches():
+    config = TrainingConfig(tasks_per_step=8, min_rows_per_step=1000)
+    assert [config.enough_for(100, rows).tasks_per_step for rows in (200, 60, 2, 0.1)] == [8, 32, 512, 1024]
+    assert TrainingConfig(tasks_per_step=8).enough_for(100, 0.1).tasks_per_step == 8

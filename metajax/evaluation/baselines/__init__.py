@@ -3,6 +3,7 @@
 from metajax.evaluation.baselines.als import als_fold_in as als_fold_in
 from metajax.evaluation.baselines.base import Baseline as Baseline
 from metajax.evaluation.baselines.base import Training as Training
+from metajax.evaluation.baselines.base import in_units as in_units
 from metajax.evaluation.baselines.base import training_of as training_of
 from metajax.evaluation.baselines.bias import content_ridge as content_ridge
 from metajax.evaluation.baselines.bias import damped_bias as damped_bias

@@ -1,7 +1,7 @@
 """What a baseline is: fitted to training ratings, then a prediction per query row of fixed tasks."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -78,6 +78,21 @@ class Baseline(NamedTuple):
     fit: Callable[[Training], Predict]
     ranks_only: bool = False
     affordable: Callable[[Training], bool] = lambda _: True
+
+
+def in_units(baseline: Baseline, unit: float) -> Baseline:
+    """Divide targets by the unit before the baseline sees them, and multiply what it predicts, but for what only ranks.
+
+    Penalties and dampings then mean on any scale what they mean on that of stars.
+    """
+    if unit == 1 or baseline.ranks_only:
+        return baseline
+
+    def fit(training: Training) -> Predict:
+        predict = baseline.fit(replace(training, target=training.target / unit))
+        return lambda tasks: unit * predict(replace(tasks, support_target=tasks.support_target / unit))
+
+    return baseline._replace(fit=fit)
 
 
 def training_of(interactions: Interactions, ratings: pl.DataFrame) -> Training:
