@@ -13,7 +13,7 @@ WORKERS ?= --numprocesses auto --dist worksteal
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-serve bench-sinusoid peers results results-quick docs clean
+.PHONY: help setup locks format lint types test test-slow test-all check demo demo-serve bench bench-quick bench-large bench-own-data bench-serve bench-sinusoid peers results results-quick docs clean
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 LOCK := $(wildcard requirements/py$(subst .,,$(VERSION)).txt)
@@ -101,6 +101,9 @@ bench-quick: $(READY) ## The same in under five minutes, results printed and not
 
 bench-large: $(READY) ## Write a log of 100 million ratings and train on it in bounded memory, minutes
 	$(RUN)/python -m benchmarks.large_log $(OPTIONS)
+
+bench-own-data: $(READY) ## Train on generated files of 500 to ten million ratings without a choice, half an hour
+	$(RUN)/python -m benchmarks.own_data $(OPTIONS)
 
 bench-serve: $(READY) ## Measure the service under load, minutes; an artifact of yours: OPTIONS="--artifact FOLDER"
 	$(RUN)/python -m benchmarks.serving $(OPTIONS)
