@@ -26,7 +26,7 @@ OF_PROTOCOL = {
     "warm_up": {"mae": "MAE", "rmse": "RMSE", "auc": "AUC"},
 }
 """Columns of protocols whose papers report others."""
-NO_REPORTS = ("speed.json", "large_log.json", "questions.json", "serving.json")
+NO_REPORTS = ("speed.json", "large_log.json", "questions.json", "serving.json", "own_data.json")
 """Kept results of another kind, which have pages of their own."""
 ON_README = (("ml-latest-small", "user_cold", "user_cold"), ("ml-1m", "melu", "user_cold"))
 
@@ -260,6 +260,25 @@ def main() -> None:
     (ROOT / "docs" / "results.md").write_text("\n".join(page), encoding="utf-8")
     fill(ROOT / "README.md", "results", "\n".join(table(key, found[key]) for key in ON_README if key in found))
     fill(ROOT / "docs" / "learners.md", "rows", learner_rows(found))
+    fill(ROOT / "docs" / "howto.md", "own data", own_data(folder / "own_data.json"))
+
+
+def own_data(kept: Path) -> str:
+    """Write what `make bench-own-data` found."""
+    document = json.loads(kept.read_text(encoding="utf-8"))
+    lines = [
+        f"Commit {document['commit']}. Half stars, generated with noise of {document['noise']}; cold users at full support.",
+        "",
+        "| ratings | users | items | train | evaluate | most memory so far | RMSE | best baseline | its RMSE |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in document["rows"]:
+        own, (method, *its) = row["rmse"], row["best_baseline"]
+        error, other = (f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in (own, its))
+        sizes = " | ".join(f"{row[name]:,}" for name in ("ratings", "users", "items"))
+        times = " | ".join(f"{row['seconds'][verb]:.0f} s" for verb in ("train", "evaluate"))
+        lines.append(f"| {sizes} | {times} | {row['most_bytes'] / 1e9:.1f} GB | {error} | {method} | {other} |")
+    return "\n".join([*lines, ""])
 
 
 def board(key: Key, group: Reports) -> list[str]:

@@ -270,7 +270,7 @@ def _as_begun(folder: Path, experiment: Experiment) -> Experiment:
     begun, training, evaluation = config.get("training", {}), experiment.training, experiment.evaluation
     if training.task_chunk == AUTO:
         training = replace(training, task_chunk=begun.get("task_chunk", AUTO))
-    if training.min_epochs:
+    if training.min_epochs or training.min_rows_per_step:
         resolved = {
             name: max(getattr(training, name), begun.get(name, 0)) for name in ("outer_steps", "tasks_per_step")
         }

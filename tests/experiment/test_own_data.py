@@ -104,7 +104,7 @@ def test_ratings_of_another_scale_are_learned_as_stars_are(tmp_path):
             data=DataConfig(source=str(tmp_path / f"{name}.csv"), unit=unit),
             model=MatrixFactorization(factors=2),
             episodes=EpisodeConfig(query_rows=2, max_support=6, buckets=()),
-            training=TrainingConfig(outer_steps=30, validate_every=15, tasks_per_step=8),
+            training=TrainingConfig(outer_steps=30, validate_every=15, tasks_per_step=8, min_rows_per_step=100),
         )
         train_experiment(experiment, tmp_path / name, show_progress=False, resume=resume)
         return Recommender.load(tmp_path / name)
@@ -117,4 +117,5 @@ def test_ratings_of_another_scale_are_learned_as_stars_are(tmp_path):
     for item in ("odd 1", "odd 3", "even 7"):
         assert other.predict(item) == pytest.approx(20 * one.predict(item), rel=1e-4)
     (tmp_path / "points" / "seed-0" / "artifact").rename(tmp_path / "gone")
-    assert train("points", resume=True).artifact.experiment.data.unit == unit
+    again = train("points", resume=True).artifact.experiment
+    assert (again.data.unit, again.training.tasks_per_step) == (unit, 16)

@@ -9,7 +9,7 @@ FLAGS = [
     "--quiet", "--training.outer-steps", "200", "--training.validate-every", "50", "--training.tasks-per-step", "8",
     "--optimizer.learning-rate", "0.03", "--episodes.buckets", "--episodes.max-support", "12",
     "--episodes.min-support", "12", "--training.patience", "8", "--model.factors", "4",
-    "--evaluation.shots", "0", "5",
+    "--evaluation.shots", "0", "5", "--training.min-rows-per-step", "0",
 ]  # fmt: skip
 
 
