@@ -267,7 +267,7 @@ def own_data(kept: Path) -> str:
     """Write what `make bench-own-data` found."""
     document = json.loads(kept.read_text(encoding="utf-8"))
     lines = [
-        f"Commit {document['commit']}. Half stars, generated with noise of {document['noise']}; cold users at full support.",
+        f"Commit {document['commit']}. Generated half stars, noise {document['noise']}; cold users.",
         "",
         "| ratings | users | items | train | evaluate | most memory so far | RMSE | best baseline | its RMSE |",
         "|---|---|---|---|---|---|---|---|---|",
