@@ -91,10 +91,10 @@ def measure(method: "Method", shot: TaskSet, setting: Setting) -> Values:
     )
 
 
-def measure_catalogue(scores: np.ndarray, tasks: TaskSet, setting: Setting) -> Values:
+def measure_catalogue(score: Callable[[TaskSet], np.ndarray], tasks: TaskSet, setting: Setting) -> Values:
     """Return every metric of the catalogue regime: the scenario's candidates that the user has not rated are ranked."""
-    rated = setting.rated(tasks.user)
-    return catalogue_rankings(scores, tasks, setting.candidates[tasks.name], rated, setting.num_ratings, setting.config)
+    candidates = setting.candidates[tasks.name]
+    return catalogue_rankings(score, tasks, candidates, setting.rated, setting.num_ratings, setting.config)
 
 
 def _frames(
@@ -114,7 +114,7 @@ def _frames(
                 frame = _per_user(name, method, k, tasks, values, setting)
                 if config.catalogue_cutoffs and (k is None or k in config.catalogue_shots):
                     shot = first_draw if k is None else first_draw.k_shot(k)
-                    ranked = measure_catalogue(method.score_catalogue(shot), first_draw, setting)
+                    ranked = measure_catalogue(method.score_catalogue, shot, setting)
                     ranked = {"user": setting.user_ids.gather(first_draw.user)} | ranked
                     frame = frame.join(pl.DataFrame(ranked), on="user", how="left")
                 yield frame

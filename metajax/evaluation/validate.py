@@ -44,13 +44,17 @@ def catalogue_validation_of(
         relevant: targets from here on are wanted.
         candidates: bool `[items]`, what is ranked; a user's whole support never is.
     """
-    tasks = tasks.take(np.flatnonzero(tasks.draw == tasks.draw.min()))
-    excluded = np.tile(~candidates, (len(tasks), 1))
-    rows, columns = np.nonzero(tasks.support_mask > 0)
-    excluded[rows, tasks.support_items[rows, columns]] = True
-    wanted = (tasks.query_mask > 0) & (tasks.query_target >= relevant)
+    blocks = list(tasks.take(np.flatnonzero(tasks.draw == tasks.draw.min())).blocks(len(candidates)))
 
-    def value(scores: np.ndarray) -> float:
-        return 1 - float(np.nanmean(ndcg_from_ranks(catalogue_ranks(scores, tasks.query_items, wanted, excluded), 10)))
+    def gains(some: TaskSet, scores: np.ndarray) -> np.ndarray:
+        excluded = np.tile(~candidates, (len(some), 1))
+        rows, columns = np.nonzero(some.support_mask > 0)
+        excluded[rows, some.support_items[rows, columns]] = True
+        wanted = (some.query_mask > 0) & (some.query_target >= relevant)
+        return ndcg_from_ranks(catalogue_ranks(scores, some.query_items, wanted, excluded), 10)
 
-    return lambda score: float(np.mean([value(score(size)) for size in (tasks, *map(tasks.k_shot, shots))]))
+    def value(score: Callable[[TaskSet], np.ndarray], shot: int | None) -> float:
+        told = [(some, some if shot is None else some.k_shot(shot)) for some in blocks]
+        return 1 - float(np.nanmean(np.concatenate([gains(some, score(size)) for some, size in told])))
+
+    return lambda score: float(np.mean([value(score, shot) for shot in (None, *shots)]))

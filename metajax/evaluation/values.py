@@ -3,6 +3,7 @@
 Every function returns a dict of float64 `[tasks]` arrays, NaN where a task leaves a metric undefined.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,24 +111,51 @@ def probabilities(
 
 
 def catalogue_rankings(
-    scores: np.ndarray,
+    score: Callable[[TaskSet], np.ndarray],
     tasks: TaskSet,
     candidates: np.ndarray,
-    rated: np.ndarray,
+    rated: Callable[[np.ndarray], np.ndarray],
     num_ratings: np.ndarray,
     config: EvaluationConfig,
 ) -> Values:
     """Return metrics of the catalogue regime: relevant query items among all that the user has not rated.
 
     Beside accuracy stand novelty and popularity lift of the lists, and what all lists together leave out: coverage and
-    Gini of exposure, as each user's share in them (see `catalogue.coverage_shares`).
+    Gini of exposure, as each user's share in them (see `catalogue.coverage_shares`). Users are scored in blocks that
+    bound the memory.
+
+    Args:
+        score: tasks -> `[tasks, num_items]`.
+        tasks: whose query items, all of them candidates, are wanted where their target is relevant.
+        candidates: bool `[num_items]`, what is ranked.
+        rated: user positions -> bool `[users, num_items]`, what they have rated; left out of the ranking unless it is
+            in the query.
+        num_ratings: `[num_items]` in training.
+        config: cutoffs and threshold.
+    """
+    blocks = [
+        _catalogue_block(score(some), some, candidates, rated(some.user), config)
+        for some in tasks.blocks(len(candidates))
+    ]
+    values = {name: np.concatenate([block[0][name] for block in blocks]) for name in blocks[0][0]}
+    lists = [block[1] for block in blocks if block[1] is not None]
+    if len(lists) == len(blocks):
+        beyond = beyond_accuracy(np.concatenate(lists), num_ratings[candidates])
+        k = min(config.catalogue_cutoffs)
+        values |= {f"catalogue_{name}@{k}": value for name, value in beyond.items()}
+    return values
+
+
+def _catalogue_block(
+    scores: np.ndarray, tasks: TaskSet, candidates: np.ndarray, rated: np.ndarray, config: EvaluationConfig
+) -> tuple[Values, np.ndarray | None]:
+    """Return accuracy, and the first candidates of every list, if all have so many.
 
     Args:
         scores: `[tasks, num_items]`.
         tasks: whose query items, all of them candidates, are wanted where their target is relevant.
         candidates: bool `[num_items]`, what is ranked.
-        rated: bool `[tasks, num_items]`, what the user has rated; left out of the ranking unless it is in the query.
-        num_ratings: `[num_items]` in training.
+        rated: bool `[tasks, num_items]`.
         config: cutoffs and threshold.
     """
     in_query = np.zeros(scores.shape, bool)
@@ -142,12 +170,9 @@ def catalogue_rankings(
         values[f"catalogue_recall@{k}"] = catalogue.recall_from_ranks(ranks, k)
         values[f"catalogue_hit_rate@{k}"] = catalogue.hit_rate_from_ranks(ranks, k)
     k = min(config.catalogue_cutoffs)
-    if (~excluded).sum(axis=1).min() >= k:
-        lists = catalogue.top_lists(scores[:, candidates], excluded[:, candidates], k)
-        values |= {
-            f"catalogue_{name}@{k}": value for name, value in beyond_accuracy(lists, num_ratings[candidates]).items()
-        }
-    return values
+    if (~excluded).sum(axis=1).min() < k:
+        return values, None
+    return values, catalogue.top_lists(scores[:, candidates], excluded[:, candidates], k)
 
 
 def beyond_accuracy(lists: np.ndarray, num_ratings: np.ndarray) -> Values:

@@ -1,8 +1,12 @@
 """Fixed tasks, as a protocol lays them down: positions in the catalogue, on the host, in numpy."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+MOST_CELLS = 2**27
+"""Numbers that an array of tasks by items may hold: half a gigabyte in float32."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,9 @@ class TaskSet:
         """Keep the tasks at these positions, in this order."""
         names = [name for name in self.__dataclass_fields__ if name != "name"]
         return replace(self, **{name: getattr(self, name)[tasks] for name in names})
+
+    def blocks(self, width: int) -> Iterator["TaskSet"]:
+        """Yield the tasks in order, so many at once that arrays `[tasks, width]` stay below MOST_CELLS."""
+        size = max(MOST_CELLS // max(width, 1), 1)
+        for first in range(0, max(len(self), 1), size):
+            yield self.take(np.arange(first, min(first + size, len(self))))

@@ -23,5 +23,5 @@ def test_padding_of_a_short_query_brings_no_rated_item_into_the_ranking():
     setting = Setting(
         pl.Series("user", [7]), np.ones(4), SCALE, {"toy": np.ones(4, bool)}, lambda _: rated, EvaluationConfig()
     )
-    values = measure_catalogue(np.array([[9.0, 0.1, 0.8, 0.3]]), tasks, setting)
+    values = measure_catalogue(lambda _: np.array([[9.0, 0.1, 0.8, 0.3]]), tasks, setting)
     assert values["catalogue_mrr"][0] == pytest.approx(1)

@@ -1,5 +1,7 @@
 """Per-task values: rounding, distributions, beyond accuracy, and figures of all lists as shares of users."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -7,7 +9,7 @@ from scipy.stats import norm
 from metajax.evaluation import catalogue
 from metajax.evaluation.config import EvaluationConfig
 from metajax.evaluation.values import Scale, catalogue_rankings, errors, probabilities
-from metajax.tasks import TaskSet
+from metajax.tasks import TaskSet, taskset
 
 SCALE = Scale.of((1.0, 5.0), np.array([1.0, 2, 3, 4, 5, 5, 3]))
 
@@ -88,8 +90,27 @@ def test_only_candidates_are_ranked_and_listed():
     candidates = np.array([True, True, True, False, True, True])
     rated = np.array([[True, True, False, False, False, False]])
     config = EvaluationConfig(catalogue_cutoffs=(2,))
-    values = catalogue_rankings(scores, tasks, candidates, rated, np.array([8.0, 4, 2, 9, 1, 1]), config)
+    values = catalogue_rankings(
+        lambda _: scores, tasks, candidates, lambda _: rated, np.array([8.0, 4, 2, 9, 1, 1]), config
+    )
     assert values["catalogue_mrr"][0] == pytest.approx(1 / 4)  # before item 0 (in the query): items 2, 4 and 5
     assert values["catalogue_coverage@2"][0] == pytest.approx(2 / 5)
     counts = np.array([8.0, 4, 2, 1, 1])
     assert values["catalogue_popularity_lift@2"][0] == pytest.approx(1.5 * counts.sum() / (counts**2).sum())
+
+
+def test_users_in_blocks_are_ranked_as_all_at_once(monkeypatch):
+    """But for ties, of which there are none here; coverage is of all lists together."""
+    random = np.random.default_rng(0)
+    targets = random.integers(1, 6, (7, 3)).astype(float)
+    tasks = task_set(targets.tolist())
+    scores = random.random((7, 20))
+    tasks = replace(tasks, user=np.arange(7, dtype=np.int32))
+    given = (tasks, np.ones(20, bool), lambda user: np.zeros((len(user), 20), bool), np.ones(20), EvaluationConfig())
+    whole = catalogue_rankings(lambda some: scores[some.user], *given)
+    monkeypatch.setattr(taskset, "MOST_CELLS", 60)
+    assert [len(block) for block in tasks.blocks(20)] == [3, 3, 1]
+    parts = catalogue_rankings(lambda some: scores[some.user], *given)
+    assert whole.keys() == parts.keys() >= {"catalogue_ndcg@10", "catalogue_coverage@10"}
+    for name, values in whole.items():
+        np.testing.assert_array_equal(parts[name], values)

@@ -10,6 +10,9 @@ from metajax.evaluation.measure import Method
 from metajax.evaluation.predict import Predictions
 from metajax.tasks.taskset import TaskSet
 
+CELLS_AT_ONCE = 2**22
+"""Scores of tasks by items that a baseline is asked for: some hold a vector of each."""
+
 
 def baseline_methods(
     training: Training,
@@ -59,8 +62,9 @@ def score_catalogue(predict: Predict, tasks: TaskSet, num_items: int) -> np.ndar
     """Return float32 `[tasks, num_items]` scores of every item."""
     everything = np.arange(num_items, dtype=np.int32)
     scores = np.empty((len(tasks), num_items), np.float32)
-    for first in range(0, len(tasks), 64):
-        rows = np.arange(first, min(first + 64, len(tasks)))
+    size = max(1, min(64, CELLS_AT_ONCE // num_items))
+    for first in range(0, len(tasks), size):
+        rows = np.arange(first, min(first + size, len(tasks)))
         scores[rows] = predict(_ask_about(tasks.take(rows), everything))
     return scores
 
