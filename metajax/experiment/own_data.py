@@ -12,12 +12,18 @@ from metajax.experiment.data import DataConfig
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.flagship import flagship, ranking
 
+MIN_EPOCHS = 30
+"""Three times those that MovieLens-1M wants: on a million generated ratings of 12 strong factors the validation error
+falls from .7545 to .7334 with as many steps more, and on ML-100K and latest-small it stays."""
+
 
 def default_for(data: DataConfig) -> Experiment:
     """Return the experiment that is trained where only data were named."""
     if tells_how_liked(data):
         own = flagship()
-        return replace(own, data=data, episodes=replace(own.episodes, buckets=(8, 16, *own.episodes.buckets)))
+        buckets = (8, 16, *own.episodes.buckets)  # of histories far shorter than MovieLens'
+        episodes, training = replace(own.episodes, buckets=buckets), replace(own.training, min_epochs=MIN_EPOCHS)
+        return replace(own, data=data, episodes=episodes, training=training)
     own = ranking()
     return replace(own, data=replace(data, features=own.data.features, estimate_content=own.data.estimate_content))
 
