@@ -13,8 +13,8 @@ from metajax.experiment.experiment import Experiment
 from metajax.experiment.flagship import flagship, ranking
 
 MIN_EPOCHS = 30
-"""Three times those that MovieLens-1M wants: on a million generated ratings of 12 strong factors the validation error
-falls from .7545 to .7334 with as many steps more, and on ML-100K and latest-small it stays."""
+"""Three times those that MovieLens-1M wants. Tried by hand, one seed: on a million generated ratings 5,000 steps in
+place of 1,500 took the validation error from .7545 to .7334; on ML-100K and latest-small 4,000 left it as it was."""
 
 
 def default_for(data: DataConfig) -> Experiment:

@@ -27,6 +27,7 @@ from metajax.evaluation.baselines import (
 from metajax.evaluation.baselines.als import fit_items
 from metajax.evaluation.baselines.base import content_features, in_support, sums_over_support
 from metajax.evaluation.baselines.bias import fit_biases
+from metajax.evaluation.baselines.methods import score_catalogue
 from metajax.experiment.baseline_results import makes_sense
 from metajax.tasks import TaskSet
 
@@ -209,6 +210,20 @@ def test_a_baseline_in_units_sees_targets_in_them(make, training, tasks):
     np.testing.assert_allclose(found, own if make is ease else 20 * own, rtol=1e-5)
 
 
+def test_als_in_blocks_of_rows_is_als(training, tasks, monkeypatch):
+    whole = als_fold_in(factors=3).fit(training)(tasks)
+    monkeypatch.setattr(sys.modules[als_fold_in.__module__], "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(als_fold_in(factors=3).fit(training)(tasks), whole, rtol=1e-12)
+
+
+def test_a_catalogue_scored_a_user_at_a_time_is_scored(training, tasks, monkeypatch):
+    predict = ease().fit(training)
+    whole = score_catalogue(predict, tasks, NUM_ITEMS)
+    monkeypatch.setattr(sys.modules[score_catalogue.__module__], "CELLS_AT_ONCE", NUM_ITEMS)
+    np.testing.assert_allclose(score_catalogue(predict, tasks, NUM_ITEMS), whole, rtol=1e-6)
+    assert np.isfinite(whole).all()
+
+
 def test_what_does_not_fit_is_refused(training):
     for made, told in ((ease(), "EASE inverts"), (item_knn(), "item-kNN holds a matrix")):
         with pytest.raises(ConfigError, match=told):
@@ -224,6 +239,11 @@ def test_query_targets_and_padding_change_nothing(baseline, training, tasks):
     np.testing.assert_array_equal(predict(hidden), found)
     nonsense = np.where(tasks.support_mask > 0, tasks.support_target, 99).astype(np.float32)
     np.testing.assert_array_equal(predict(replace(tasks, support_target=nonsense)), found)
+
+
+def test_content_ridge_is_left_out_where_nothing_is_known_of_items(training):
+    assert makes_sense(content_ridge(), training)
+    assert not makes_sense(content_ridge(), replace(training, content=training.content[:, :0]))
 
 
 def test_what_is_too_large_is_left_out(training, monkeypatch):

@@ -1,12 +1,14 @@
 """The validation value of learners that rank the catalogue, by hand."""
 
 import numpy as np
+import pytest
 
 from metajax.evaluation.validate import catalogue_validation_of
-from metajax.tasks import TaskSet
+from metajax.tasks import TaskSet, taskset
 
 
-def test_catalogue_validation_by_hand():
+@pytest.mark.parametrize("cells", [2**27, 6], ids=["at once", "a user at a time"])
+def test_catalogue_validation_by_hand(monkeypatch, cells):
     """Two users of two draws over six items; item 5 is no candidate, and what is in the support is not ranked."""
     support, query = np.array([[0, 1], [2, 0], [3, 4], [3, 4]]), np.array([[2, 3], [1, 4], [0, 1], [0, 1]])
     tasks = TaskSet(
@@ -20,6 +22,7 @@ def test_catalogue_validation_by_hand():
         query_target=np.array([[5, 2], [4, 5], [5, 5], [5, 5]], np.float32),
         query_mask=np.ones((4, 2), np.float32),
     )
+    monkeypatch.setattr(taskset, "MOST_CELLS", cells)
     candidates = np.array([True] * 5 + [False])
     asked = []
 
@@ -32,4 +35,4 @@ def test_catalogue_validation_by_hand():
     third = 1 / np.log2(4)
     second_and_fourth = (1 / np.log2(3) + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
     np.testing.assert_allclose(value, 1 - (third + second_and_fourth) / 2, rtol=1e-12)
-    assert asked == [(2, 2), (2, 1)]
+    assert asked == ([(2, 2), (2, 1)] if cells > 6 else [(1, 2), (1, 2), (1, 1), (1, 1)])

@@ -18,6 +18,7 @@ from metajax.experiment import (
     Uptake,
     default_for,
 )
+from metajax.experiment.assembly import assemble
 from metajax.experiment.running import train_experiment
 
 
@@ -119,3 +120,15 @@ def test_ratings_of_another_scale_are_learned_as_stars_are(tmp_path):
     (tmp_path / "points" / "seed-0" / "artifact").rename(tmp_path / "gone")
     again = train("points", resume=True).artifact.experiment
     assert (again.data.unit, again.training.tasks_per_step) == (unit, 16)
+
+
+def test_short_histories_are_drawn_in_larger_meta_batches_of_short_tasks(tmp_path):
+    rows = [
+        {"user_id": user, "item_id": (user + item) % 9, "rating": 1 + user % 5}
+        for user in range(200)
+        for item in (0, 3)
+    ]
+    pl.DataFrame(rows).write_csv(tmp_path / "short.csv")
+    experiment = assemble(default_for(DataConfig(source=str(tmp_path / "short.csv")))).experiment
+    assert experiment.episodes.widths[:2] == (8, 16)
+    assert (experiment.training.tasks_per_step, experiment.training.outer_steps) == (512, 1500)

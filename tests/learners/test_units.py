@@ -9,6 +9,7 @@ from learners.worlds import random_task
 
 from metajax.errors import ConfigError
 from metajax.learners import in_units
+from metajax.ranking.explain import additive_contributions
 from metajax.types import Examples
 
 UNIT = 20.0
@@ -48,6 +49,18 @@ def test_what_is_left_out_is_in_the_unit_too(task):
         return one.left_out(params, state, support, one.represent(params, its.query.items))
 
     np.testing.assert_allclose(left_out(other, told_in(UNIT, task)), UNIT * left_out(learner, task), rtol=1e-9)
+
+
+def test_contributions_are_in_the_unit_too(task):
+    learner, other = make(), in_units(make(), UNIT)
+    params = learner.init(jax.random.key(0))
+
+    def contributed(one, its):
+        rated = its.support._replace(items=one.represent(params, its.support.items))
+        explained = one.represent(params, its.query.items)
+        return jnp.sum(jnp.stack(additive_contributions(one)(params, rated, its.user, explained)), axis=0)
+
+    np.testing.assert_allclose(contributed(other, told_in(UNIT, task)), UNIT * contributed(learner, task), rtol=1e-6)
 
 
 @pytest.mark.parametrize("unit", [0.0, -1.0, float("nan"), float("inf")])

@@ -8,13 +8,7 @@ References:
 import numpy as np
 
 from metajax.errors import ConfigError
-from metajax.evaluation.baselines.base import (
-    MOST_ITEMS,
-    Baseline,
-    Predict,
-    Training,
-    in_batches,
-)
+from metajax.evaluation.baselines.base import MOST_ITEMS, Baseline, Predict, Training, in_batches
 from metajax.evaluation.baselines.bias import bias_predictions, fit_biases
 from metajax.tasks.taskset import TaskSet
 

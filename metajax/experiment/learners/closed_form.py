@@ -170,7 +170,8 @@ class Prototypes:
     """Prototypes of what a user likes and does not (protonet), for implicit feedback."""
 
     relevant: float = 0.5
-    """Targets from here on are liked: 0.5 for targets of 1.0 and 0.0, such as 4.0 for stars."""
+    """Targets from here on are liked: 0.5 for targets of 1.0 and 0.0, such as 4.0 for stars; in units of data.unit
+    where the loss is SquaredError."""
     strength: float = 2.0
     """Ratings that a learned prototype counts for, at the start; learned."""
     scale: float = 0.1
