@@ -7,6 +7,7 @@ from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
 from metajax.data.cross_domain import cross_domain
 from metajax.data.warm_up import warm_up
+from metajax.errors import ConfigError
 
 STARS_DEVIATION = 1.1
 
@@ -49,6 +50,11 @@ class DataConfig:
     """Add a feature: an item's mean rating as all columns of the item table, texts too, let it be estimated."""
     strict: bool = False
     """Make a rejected row an error instead of a line in the quarantine file."""
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data."""
+        if self.unit is not None and not 0 < self.unit < float("inf"):
+            raise ConfigError(f"data.unit must be a positive number of rating points, got {self.unit}.")
 
     def resolved(self, deviation: float) -> "DataConfig":
         """Return the configuration with `unit` said.

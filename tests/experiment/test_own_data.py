@@ -8,6 +8,7 @@ import pytest
 
 from metajax import Recommender
 from metajax.cli import main
+from metajax.errors import ConfigError
 from metajax.experiment import (
     DataConfig,
     EpisodeConfig,
@@ -91,6 +92,9 @@ def test_the_unit_is_one_star_where_ratings_differ_as_stars_do():
     units = {deviation: DataConfig().resolved(deviation).unit for deviation in (0.0, 0.8, 1.1, 1.6, 2.2, 0.5, 22.9)}
     assert units == {0.0: 1.0, 0.8: 1.0, 1.1: 1.0, 1.6: 1.0, 2.2: 2.0, 0.5: 0.455, 22.9: 20.8}
     assert DataConfig(unit=3.0).resolved(22.9).unit == 3.0
+    for unit in (0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match=r"data\.unit must be a positive number"):
+            DataConfig(unit=unit)
 
 
 @pytest.mark.usefixtures("as_users_run")
