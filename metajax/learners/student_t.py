@@ -20,7 +20,8 @@ also have a level of their own for every user: their estimates are wrong togethe
 How wide all predictions are has a factor of its own, which no likelihood learns: `widen` sets it on validation tasks.
 
 P is diagonal and, but for the user's own bias and that level, given: item vectors are learned, and their length does
-the same. With `tables` they are beliefs (see `uncertain_tables`), trained by sampling.
+the same. With `tables` they are beliefs (see `uncertain_tables`), trained by sampling; of items that are known by their
+ids alone they begin at factors that explain the ratings, on a prior that is given too.
 
 The outer loss is the chain of one-step-ahead predictions over all rows of a task, support and query in their random
 order: every size of support is trained for at once, and without g the chain sums to the marginal likelihood. In a share
@@ -110,6 +111,8 @@ def student_t(
     noise_model: Model,
     item_width: int,
     tables: Model | None = None,
+    factor_prior: float | None = None,
+    start: PyTree | None = None,
     rated: Model | None = None,
     token_widths: Sequence[int] = (),
     num_tokens: int = 1,
@@ -120,6 +123,7 @@ def student_t(
     unseen_variance: float = 0.1,
     token_variance: float = 0.05,
     rated_deviation: float = 0.09,
+    noise_deviation: float = 0.1,
     noise: float = 0.9,
     freedom: float = 10.0,
     unseen: float = 0.2,
@@ -133,6 +137,9 @@ def student_t(
         item_width: d, the length of an item vector.
         tables: a model whose item tower has tables of `model`'s and nothing else; beliefs are kept about them. None
             for point estimates.
+        factor_prior: deviation of the prior of the tables' `factors`, which is then not learned; positive. A learned
+            one ends near the deviation of the means that it has pulled to 0 (see `start_beliefs`).
+        start: parts of the item tower's parameters at the start; None for the model's own.
         rated: its item vectors `[rows, 1 + d]` are g. None for mu = 0.
         token_widths: of the groups of tokens in the items' column "tokens", if there is one.
         num_tokens: how many there are, 0 included.
@@ -143,6 +150,7 @@ def student_t(
         unseen_variance: of a user's own level of unseen items, at the start; 0 for no such level.
         token_variance: a of every group at the start, in units of the noise variance; positive.
         rated_deviation: of the prior of g; positive.
+        noise_deviation: of the prior of the noise model's parameters; positive.
         noise: s_0 at the start, in units of the target; positive.
         freedom: nu at the start; above 2.
         unseen: share of the training tasks whose items lose their "id", in [0, 1); without such a column nothing is
@@ -153,7 +161,12 @@ def student_t(
     """
     check_likelihood(loss)
     variances = {"prior_variance": prior_variance, "bias_variance": bias_variance, "token_variance": token_variance}
-    for name, value in {**variances, "rated_deviation": rated_deviation, "noise": noise}.items():
+    for name, value in {
+        **variances,
+        "rated_deviation": rated_deviation,
+        "noise_deviation": noise_deviation,
+        "noise": noise,
+    }.items():
         if not value > 0:
             raise ConfigError(f"{name} of a Student-t regression must be positive, got {value}.")
     if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0 and max_support > 0):
@@ -161,6 +174,8 @@ def student_t(
             "A Student-t regression wants freedom above 2, unseen in [0, 1), training_rows of 0 or more and "
             f"max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {max_support=}."
         )
+    if factor_prior is not None and not (factor_prior > 0 and tables is not None):
+        raise ConfigError(f"factor_prior of a Student-t regression must be positive, of tables, got {factor_prior}.")
     if unseen_variance < 0:
         raise ConfigError(f"unseen_variance of a Student-t regression must be 0 or more, got {unseen_variance}.")
 
@@ -180,7 +195,13 @@ def student_t(
         if token_widths:
             meta_params["log_token_variances"] = jnp.full(len(token_widths), jnp.log(token_variance), float)
         if tables is not None:
-            meta_params["beliefs"] = start_beliefs(tables.init(keys[2])["item"], deviation=0.1, prior=0.3)
+            beliefs = start_beliefs(tables.init(keys[2])["item"], deviation=0.1, prior=0.3)
+            if factor_prior is not None:
+                of_factors = start_beliefs(beliefs["log_deviations"]["factors"], deviation=0.2, prior=factor_prior)
+                beliefs = {name: tree | {"factors": of_factors[name]} for name, tree in beliefs.items()}
+            meta_params["beliefs"] = beliefs
+        if start is not None:
+            meta_params["model"] |= {"item": meta_params["model"]["item"] | jax.tree.map(jnp.asarray, start)}
         if rated is not None:
             meta_params["rated"] = {"item": rated.init(keys[3])["item"], "log_kappa": jnp.log(jnp.asarray(3.0, float))}
         return meta_params
@@ -321,7 +342,8 @@ def student_t(
         own = dict(meta_params["model"])
         of_tables = 0.0 if tables is None else beliefs_divergence(own.pop("item"), meta_params["beliefs"])
         of_rated = 0.0 if rated is None else squares(meta_params["rated"]["item"]) / rated_deviation**2
-        return squares([own, meta_params["noise_model"]]) + of_tables + of_rated
+        of_noise = squares(meta_params["noise_model"]) / noise_deviation**2
+        return squares(own) + of_noise + of_tables + of_rated
 
     def compact(state: StudentState, rows: int) -> StudentState:
         return state._replace(ratings=jax.tree.map(lambda leaf: leaf[-rows:], state.ratings))
@@ -349,7 +371,11 @@ def student_t(
         return prior[None] + mus @ features.T + dual.T @ covariance(meta_params, kept, its)
 
     def labels(meta_params: PyTree) -> PyTree:
-        return learn_everything(meta_params) | {"log_spread": "freeze"}
+        labels = learn_everything(meta_params) | {"log_spread": "freeze"}
+        if factor_prior is not None:
+            of_priors = labels["beliefs"]["log_priors"]
+            of_priors["factors"] = jax.tree.map(lambda _: "freeze", of_priors["factors"])
+        return labels
 
     def widen(meta_params: PyTree, factor: float) -> PyTree:
         return meta_params | {"log_spread": meta_params["log_spread"] + jnp.log(factor)}

@@ -21,6 +21,9 @@ from metajax.types import Key, Model, PyTree
 def start_beliefs(tables: PyTree, *, deviation: float, prior: float) -> PyTree:
     """Return the parameters of beliefs about tables, all as wide, under one prior a table.
 
+    A prior that is learned ends near the deviation of the means, which the priors before it had pulled to 0: of weak
+    factors it leaves nothing. Where nothing else tells how wide it is, let it not be learned.
+
     Args:
         tables: a tree of arrays.
         deviation: of every entry at the start.

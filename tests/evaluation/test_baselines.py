@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from metajax.data import Feature, interactions_from_frame
+from metajax.data import Feature, factorization, interactions_from_frame
 from metajax.errors import ConfigError
 from metajax.evaluation.baselines import (
     Training,
@@ -212,7 +212,7 @@ def test_a_baseline_in_units_sees_targets_in_them(make, training, tasks):
 
 def test_als_in_blocks_of_rows_is_als(training, tasks, monkeypatch):
     whole = als_fold_in(factors=3).fit(training)(tasks)
-    monkeypatch.setattr(sys.modules[als_fold_in.__module__], "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(factorization, "ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(als_fold_in(factors=3).fit(training)(tasks), whole, rtol=1e-12)
 
 

@@ -4,16 +4,12 @@ References:
     Koren et al., 2009, "Matrix factorization techniques for recommender systems". https://doi.org/10.1109/MC.2009.263
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-import scipy.sparse as sp
 
+from metajax.data.factorization import biased_factors, design
 from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
 from metajax.evaluation.baselines.bias import fit_biases
 from metajax.tasks.taskset import TaskSet
-
-ROWS_AT_ONCE = 10_000
 
 
 def als_fold_in(
@@ -48,11 +44,11 @@ def als_fold_in(
         mean = training.mean
 
         def predict(tasks: TaskSet) -> np.ndarray:
-            design = _design(item)[tasks.support_items] * tasks.support_mask[..., None]
+            support = design(item)[tasks.support_items] * tasks.support_mask[..., None]
             residual = (tasks.support_target - mean - item[tasks.support_items, 0]) * tasks.support_mask
-            system = np.einsum("tsd,tse->tde", design, design) + ridge
-            user = np.linalg.solve(system, np.einsum("tsd,ts->td", design, residual)[..., None])[..., 0]
-            query = _design(item)[tasks.query_items]
+            system = np.einsum("tsd,tse->tde", support, support) + ridge
+            user = np.linalg.solve(system, np.einsum("tsd,ts->td", support, residual)[..., None])[..., 0]
+            query = design(item)[tasks.query_items]
             return mean + item[tasks.query_items, 0] + np.einsum("tqd,td->tq", query, user)
 
         return in_batches(predict)
@@ -64,45 +60,18 @@ def fit_items(
     training: Training, factors: int, penalty: float, bias_penalty: float, sweeps: int, seed: int
 ) -> np.ndarray:
     """Return `[num_items, 1 + factors]`: each item's bias and factors."""
-    rng = np.random.default_rng(seed)
+    _, item = biased_factors(
+        training.users,
+        training.items,
+        training.target - training.mean,
+        num_users=training.num_users,
+        num_items=training.num_items,
+        factors=factors,
+        penalty=penalty,
+        bias_penalty=bias_penalty,
+        sweeps=sweeps,
+        seed=seed,
+    )
     rated = training.counts("items") > 0
-    item = np.hstack([np.zeros((training.num_items, 1)), rng.normal(0, 0.1, (training.num_items, factors))])
-    item[~rated] = 0
-    ridge = np.diag([bias_penalty] + [penalty] * factors)
-    seen = training.matrix(np.ones(len(training.target)))
-    by_item = seen.T.tocsr()
-    user = np.zeros((training.num_users, 1 + factors))
-    for _ in range(sweeps):
-        user = _solve(seen, training.matrix(_residual(training, item[training.items, 0])), item, ridge)
-        residual = training.matrix(_residual(training, user[training.users, 0]))
-        item = _solve(by_item, residual.T.tocsr(), user, ridge)
     item[~rated, 0] = fit_biases(training).item[~rated]
     return item
-
-
-def _residual(training: Training, bias: np.ndarray) -> np.ndarray:
-    return training.target - training.mean - bias
-
-
-def _design(vectors: np.ndarray) -> np.ndarray:
-    """Return [1, factors]: what the other side's (bias, factors) multiply."""
-    return np.hstack([np.ones((len(vectors), 1)), vectors[:, 1:]])
-
-
-def _solve(seen: sp.csr_matrix, residual: sp.csr_matrix, other: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-    """Solve every row's ridge regression on the other side's factors at once."""
-    design = _design(other)
-    one, two = np.triu_indices(len(ridge))
-    outer = design[:, one] * design[:, two]
-    solved = np.empty((len(seen.indptr) - 1, len(ridge)))
-
-    def solve_some(first: int) -> None:
-        rows = slice(first, first + ROWS_AT_ONCE)
-        wanted = (residual[rows] @ design)[..., None]
-        systems = np.empty((len(wanted), *ridge.shape))
-        systems[:, one, two] = systems[:, two, one] = seen[rows] @ outer
-        solved[rows] = np.linalg.solve(systems + ridge, wanted)[..., 0]
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(solve_some, range(0, len(solved), ROWS_AT_ONCE)))
-    return solved

@@ -8,10 +8,12 @@ import jax
 
 from metajax import learners, models
 from metajax.data.columns import TOKENS, Column
+from metajax.data.taken import Taken
+from metajax.errors import ConfigError
 from metajax.learners.selection import path_of
 from metajax.losses import Loss
 from metajax.models import item_width
-from metajax.types import Learner, Model
+from metajax.types import Learner, Model, PyTree
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class StudentT:
     """Learn what it says of a user to have rated an item, however."""
     rated_deviation: float = 0.09
     """Of the prior of what that says."""
+    noise_deviation: float = 0.1
+    """Of the prior of what features and ids say of the noise."""
+    factor_prior: float = 0.5
+    """Deviation of the prior of item factors, and training begins at those of least squares under it, where items are
+    known by their ids alone. 0 has it learned from a random start, as where content is known."""
     shared: bool = True
     """Learn how much a user's liking of an item says of others that share a name or a word; needs
     data.estimate-content."""
@@ -90,17 +97,28 @@ class StudentT:
     """How many are averaged; training takes as many times as long."""
 
     def build(self, model: Model, loss: Loss, columns: Sequence[Column]) -> Learner:
-        """Make the learner."""
+        """Make the learner.
+
+        Raises:
+            ConfigError: if a number is out of range.
+        """
+        if self.factor_prior < 0:
+            raise ConfigError(f"factor_prior is a deviation above 0, or 0 to have it learned, got {self.factor_prior}.")
         width = item_width(model, columns)
         ids = [column for column in columns if column.of == "item" and column.name == "id"]
         rows = max(column.rows for column in columns)
         tokens = [column for column in columns if column.kind == TOKENS and self.shared]
+        tables = _item_tables(model, columns, width - 1) if self.beliefs else None
+        alone = tables is not None and [column for column in columns if column.of == "item"] == ids
+        own_start = alone and self.factor_prior != 0
         learner = learners.student_t(
             model,
             loss,
             noise_model=models.linear(columns, embedding_dim=1, embedding_scale=0.0),
             item_width=width,
-            tables=_item_tables(model, columns, width - 1) if self.beliefs else None,
+            tables=tables,
+            factor_prior=self.factor_prior if own_start else None,
+            start=self._start(model, ids[0].taken, width - 1) if own_start else None,
             rated=models.matrix_factorization(ids, factors=width, factor_scale=0.0) if ids and self.rated else None,
             token_widths=tokens[0].widths if tokens else (),
             num_tokens=tokens[0].size if tokens else 1,
@@ -110,11 +128,27 @@ class StudentT:
             bias_variance=self.bias_variance,
             unseen_variance=self.unseen_variance,
             rated_deviation=self.rated_deviation,
+            noise_deviation=self.noise_deviation,
             noise=self.noise,
             freedom=self.freedom,
             unseen=self.unseen * (min(1.0, rows / self.unseen_rows) if rows else 1.0),
         )
         return learners.ensemble(learner, self.members) if self.members > 1 else learner
+
+    def _start(self, model: Model, taken: Taken | None, factors: int) -> PyTree | None:
+        """Return the item tower at the biases and factors of least squares, as weak as this learner's own priors are.
+
+        With a user's weights p of variance s^2 P and factors q of a given deviation, least squares has the penalties
+        1 / P and (s / deviation)^2; what counts is their product. Of one penalty for both, q is scaled to that P.
+        """
+        if taken is None:  # parameters are to be loaded
+            return None
+        penalty = self.noise / self.factor_prior / self.prior_variance**0.5
+        found = taken.liked(factors, penalty)
+        own, of_factors = found[:, :1], found[:, 1:] / (penalty * self.prior_variance) ** 0.5
+        item = jax.eval_shape(model.init, jax.random.key(0))["item"]
+        fill = lambda part, value: jax.tree.map(lambda _: value, item[part])  # noqa: E731 # of one column
+        return {"weights": fill("weights", own), "factors": fill("factors", of_factors)}
 
 
 def _item_tables(model: Model, columns: Sequence[Column], factors: int) -> Model | None:
