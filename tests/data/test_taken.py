@@ -1,11 +1,14 @@
 """Who took what: the leading factors are those of the covariance, written out."""
 
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
 
 from metajax.data import fit_encoding, interactions_from_frame
 from metajax.data.encoding import Encoding
+from metajax.data.factorization import biased_factors
 from metajax.data.taken import FLOOR, SIZE, Taken
 
 ITEMS = [f"i{number}" for number in range(9)]
@@ -106,3 +109,34 @@ def test_few_pairs_give_few_factors():
     assert lonely.factors.shape == (3, 4)
     assert all(np.all(np.isfinite(leaf)) for leaf in lonely)
     assert not lonely.factors.any()
+
+
+@pytest.fixture(scope="module")
+def rated(taken):
+    random = np.random.default_rng(1)
+    return taken.ratings.with_columns(target=pl.Series(random.normal(3.5, 1.0, taken.ratings.height)))
+
+
+def test_what_was_liked_is_the_least_squares_of_the_ratings(rated):
+    users, columns = (
+        np.unique(rated["user"].to_numpy(), return_inverse=True)[1],
+        [int(one[1:]) for one in rated["item"]],
+    )
+    target = rated["target"].to_numpy()
+    sizes = {"num_users": int(users.max()) + 1, "num_items": len(ITEMS)}
+    item = biased_factors(users, np.array(columns), target - target.mean(), factors=2, penalty=2.0, **sizes)[1]
+    found = Taken(rated, ITEMS).liked(2, 2.0)
+    np.testing.assert_allclose(found[1:], item, rtol=1e-4, atol=1e-6)
+    assert not found[0].any()
+    np.testing.assert_array_equal(Taken(rated.sample(fraction=1.0, shuffle=True, seed=1), ITEMS).liked(2, 2.0), found)
+
+
+def test_of_many_users_every_so_many_are_read(rated, monkeypatch):
+    some = rated.filter(pl.col("user").rank("dense") % 3 == 1)
+    whole = Taken(some, ITEMS).liked(2, 2.0)
+    monkeypatch.setattr(sys.modules[Taken.__module__], "MOST_USERS", 10)  # of 30
+    np.testing.assert_allclose(Taken(rated, ITEMS).liked(2, 2.0), whole, rtol=1e-5)
+
+
+def test_other_targets_read_otherwise(rated):
+    assert repr(Taken(rated, ITEMS)) != repr(Taken(rated.with_columns(pl.col("target") + 1), ITEMS))

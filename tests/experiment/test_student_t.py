@@ -5,10 +5,13 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 
 from metajax import learners
 from metajax.data import Column
+from metajax.data.taken import Taken
+from metajax.errors import ConfigError
 from metajax.experiment import MatrixFactorization, SquaredError, StudentT, TwoTower
 from metajax.types import Examples, Task
 
@@ -81,6 +84,91 @@ def test_more_training_rows_weigh_the_priors_less(as_users_run):
 
 def with_rows(column, rows):
     return Column(column.name, column.of, column.kind, column.size, rows=rows)
+
+
+ITEMS = [f"i{number}" for number in range(8)]
+
+
+def ids_alone(ratings=None):
+    """Return columns of which the items' ids are all that is known of items."""
+    rows = 500 if ratings is None else ratings.height
+    taken = None if ratings is None else Taken(ratings, ITEMS)
+    return (replace(COLUMNS[0], rows=rows), replace(COLUMNS[1], rows=rows, taken=taken))
+
+
+@pytest.fixture(scope="module")
+def ratings():
+    random = np.random.default_rng(0)
+    taste, kind = random.normal(size=(20, 2)), random.normal(size=(8, 2))
+    pairs = [(user, item) for user in range(20) for item in range(8) if random.random() < 0.7]
+    target = [3.0 + taste[user] @ kind[item] for user, item in pairs]
+    return pl.DataFrame({"user": [u for u, _ in pairs], "item": [ITEMS[i] for _, i in pairs], "target": target})
+
+
+def start_of(choice, columns):
+    """Return the item factors at the start, the deviations of their priors, and whether those are learned."""
+    learner = build(choice, MatrixFactorization(factors=2, factor_scale=0.0), columns)
+    meta_params = jax.jit(learner.init)(jax.random.key(0))
+    labels = learner.labels(meta_params)["beliefs"]["log_priors"]["factors"]
+    priors = jax.tree.leaves(meta_params["beliefs"]["log_priors"]["factors"])
+    factors = jax.tree.leaves(meta_params["model"]["item"]["factors"])
+    return factors, np.exp(priors), set(jax.tree.leaves(labels))
+
+
+def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
+    """A user is folded in by ridge regression on [1, b, q], whose penalties are those of the user's own priors."""
+    choice = StudentT(bias_variance=0.25, prior_variance=0.15, factor_prior=0.5, noise=0.9)
+    learner = build(choice, MatrixFactorization(factors=2, factor_scale=0.0), ids_alone(ratings))
+    meta_params = jax.jit(learner.init)(jax.random.key(0))
+    penalty = 0.9 / 0.5 / 0.15**0.5
+    item = Taken(ratings, ITEMS).liked(2, penalty)
+
+    @jax.jit
+    def predict(ids, target, mask):
+        items = {"id": ids}
+        state = learner.begin(meta_params, {"gender": jnp.asarray(1, jnp.int32)})
+        state = learner.adapt(meta_params, state, Examples(learner.represent(meta_params, items), target, mask))
+        return learner.predict(meta_params, state, learner.represent(meta_params, {"id": jnp.arange(9)})).mean[1:]
+
+    ids, target = jnp.asarray([1, 3, 6, 8]), jnp.asarray([4.0, 1.0, 3.5, 5.0])
+    prior = 3.0 + item[:, 0]
+    np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5)
+    design = np.hstack([np.ones((9, 1)), item])
+    x = design[ids]
+    ridge = np.diag([1 / 0.25, 1 / 0.15, penalty, penalty])
+    user = np.linalg.solve(x.T @ x + ridge, x.T @ (np.asarray(target) - prior[ids]))
+    np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4)
+
+
+def test_the_prior_of_factors_is_given_where_ids_are_all(ratings, as_users_run):
+    [factors], priors, learned = start_of(StudentT(factor_prior=0.5), ids_alone(ratings))
+    assert np.abs(factors).max() > 0.1
+    np.testing.assert_allclose(priors, [0.5], rtol=1e-6)
+    assert learned == {"freeze"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "columns"),
+    [
+        (StudentT(factor_prior=0.0), ids_alone),  # it is not wanted
+        (StudentT(), lambda ratings: (*ids_alone(ratings), COLUMNS[2])),  # genres are known
+    ],
+)
+def test_elsewhere_it_is_learned_from_a_random_start(choice, columns, ratings, as_users_run):
+    factors, _, learned = start_of(choice, columns(ratings))
+    assert not any(np.any(one) for one in factors)
+    assert learned == {"learn"}
+
+
+def test_where_parameters_are_to_be_loaded_no_start_is_looked_for(as_users_run):
+    [factors], _, learned = start_of(StudentT(), ids_alone())
+    assert not np.any(factors)
+    assert learned == {"freeze"}
+
+
+def test_a_prior_of_factors_below_0_is_refused():
+    with pytest.raises(ConfigError, match="above 0, or 0 to have it learned, got -1"):
+        build(StudentT(factor_prior=-1.0))
 
 
 @pytest.mark.parametrize(("rows", "share"), [(0, 0.2), (50_000, 0.1), (100_000, 0.2), (10**7, 0.2)])

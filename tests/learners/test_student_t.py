@@ -232,11 +232,25 @@ def test_members_learn_as_if_they_were_alone(task):
         ({"training_rows": -1}, "training_rows"),
         ({"token_variance": 0.0}, "token_variance"),
         ({"unseen_variance": -0.1}, "unseen_variance"),
+        ({"noise_deviation": 0.0}, "noise_deviation"),
+        ({"factor_prior": 0.5}, "factor_prior .* of tables"),
+        ({"factor_prior": -0.5, "tables": linear_model()}, "factor_prior .* positive"),
     ],
 )
 def test_it_refuses(choice, named):
     with pytest.raises(ConfigError, match=named):
         make(**choice)
+
+
+def test_the_noise_model_has_a_prior_of_its_own(task, world):
+    """Of a deviation d it costs squares / (2 d^2), over the training rows."""
+    meta_params = world[1]
+    value = lambda deviation: make(training_rows=10, noise_deviation=deviation).loss(  # noqa: E731
+        meta_params, task, jax.random.key(0), jnp.zeros(())
+    )[0]
+    squares = sum(np.sum(leaf**2) for leaf in jax.tree.leaves(meta_params["noise_model"]))
+    assert squares > 0
+    np.testing.assert_allclose(value(0.5) - value(1.0), 1.5 * squares / 10, rtol=1e-4)
 
 
 def test_an_ensemble_wants_a_member():
