@@ -32,8 +32,8 @@ SIZE = 0.03
 FLOOR = 0.05
 """Noise variance that every item has, in units of K."""
 ROUNDING = 1e-12
-MOST_USERS = 200_000
-"""Users whose ratings `liked` reads: half a gigabyte of products of 24 factors."""
+MOST = 200_000
+"""Users, and items, whose ratings `liked` reads: half a gigabyte of products of 24 factors each."""
 
 
 class Leading(NamedTuple):
@@ -64,6 +64,7 @@ class Taken:
     ratings: pl.DataFrame
     items: Sequence[str]
     _found: dict[int, Leading] = field(default_factory=dict)
+    _found_liked: dict[tuple[int, float], np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Tell these pairs from others: programs are kept by what they were made of."""
@@ -79,24 +80,26 @@ class Taken:
     def liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
         """Return `[1 + items, 1 + factors]`: every item's bias and factors of `biased_factors`; zeros in row 0.
 
-        Of more than MOST_USERS, evenly many are read; what none of them has rated is zeros.
+        Of more than MOST users evenly many are read, and of items those with the most ratings; the others are zeros.
+        Found once.
         """
-        users = self.ratings.select(pl.col("user").rank("dense").cast(pl.Int64) - 1).to_series()
-        every = -(-(int(users.max()) + 1) // MOST_USERS)  # pyright: ignore[reportArgumentType]
-        known = self.ratings.select(users, pl.col("item").cast(pl.String), "target").filter(pl.col("user") % every == 0)
-        index = pl.DataFrame({"item": self.items, "column": np.arange(len(self.items))})
-        known = known.join(index, on="item").sort("user", "column")
+        if (factors, penalty) not in self._found_liked:
+            self._found_liked[factors, penalty] = self._liked(factors, penalty)
+        return self._found_liked[factors, penalty]
+
+    def _liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
+        index = pl.DataFrame({"item": self.items, "row": np.arange(1, 1 + len(self.items))})
+        known = self.ratings.select("user", pl.col("item").cast(pl.String), "target").join(index, on="item")
+        every = -(-known["user"].n_unique() // MOST)
+        known = known.filter((pl.col("user").rank("dense") - 1) % every == 0)
+        most = known.group_by("row").len().sort("len", "row", descending=[True, False]).head(MOST)
+        known = known.join(most, on="row", how="semi").sort("user", "row")
+        (users, user), (items, item) = (np.unique(known[name], return_inverse=True) for name in ("user", "row"))
         target = known["target"].to_numpy().astype(float)
-        _, found = biased_factors(
-            known["user"].to_numpy() // every,
-            known["column"].to_numpy(),
-            target - target.mean(),
-            num_users=-(-(int(users.max()) + 1) // every),  # pyright: ignore[reportArgumentType]
-            num_items=len(self.items),
-            factors=factors,
-            penalty=penalty,
-        )
-        return np.concatenate([np.zeros((1, 1 + factors)), found]).astype(np.float32)
+        sizes = {"num_users": len(users), "num_items": len(items)}
+        found = np.zeros((1 + len(self.items), 1 + factors), np.float32)
+        found[items] = biased_factors(user, item, target - target.mean(), factors=factors, penalty=penalty, **sizes)[1]
+        return found
 
     def _leading(self, factors: int) -> Leading:
         matrix = self._matrix()

@@ -14,6 +14,8 @@ from metajax.training.loop import TrainingConfig
 def flagship() -> Experiment:
     """Return the choices that were made on training users of MovieLens-1M; docs/flagship.md says why.
 
+    Those about few ratings were made on validation users of other data: see there, "On few ratings".
+
     One member: two more take three times as long and gain a thousandth of a star.
     """
     return Experiment(

@@ -160,13 +160,9 @@ def student_t(
         ConfigError: if a number is out of range, or the loss is another.
     """
     check_likelihood(loss)
-    variances = {"prior_variance": prior_variance, "bias_variance": bias_variance, "token_variance": token_variance}
-    for name, value in {
-        **variances,
-        "rated_deviation": rated_deviation,
-        "noise_deviation": noise_deviation,
-        "noise": noise,
-    }.items():
+    positive = {"prior_variance": prior_variance, "bias_variance": bias_variance, "token_variance": token_variance}
+    positive |= {"rated_deviation": rated_deviation, "noise_deviation": noise_deviation, "noise": noise}
+    for name, value in positive.items():
         if not value > 0:
             raise ConfigError(f"{name} of a Student-t regression must be positive, got {value}.")
     if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0 and max_support > 0):

@@ -134,8 +134,19 @@ def test_what_was_liked_is_the_least_squares_of_the_ratings(rated):
 def test_of_many_users_every_so_many_are_read(rated, monkeypatch):
     some = rated.filter(pl.col("user").rank("dense") % 3 == 1)
     whole = Taken(some, ITEMS).liked(2, 2.0)
-    monkeypatch.setattr(sys.modules[Taken.__module__], "MOST_USERS", 10)  # of 30
+    monkeypatch.setattr(sys.modules[Taken.__module__], "MOST", 10)  # of 30 users; of 9 items
     np.testing.assert_allclose(Taken(rated, ITEMS).liked(2, 2.0), whole, rtol=1e-5)
+
+
+def test_of_many_items_those_of_most_ratings_are_read(rated, monkeypatch):
+    rated = rated.filter(pl.col("user") < 4)
+    counts = rated.group_by("item").len().sort("len", "item", descending=[True, False])["item"].to_list()
+    assert len(counts) > 5
+    monkeypatch.setattr(sys.modules[Taken.__module__], "MOST", 5)
+    found = Taken(rated, ITEMS).liked(2, 2.0)
+    assert {ITEMS[row - 1] for row in np.flatnonzero(found.any(axis=1))} == set(counts[:5])
+    of_these = Taken(rated.filter(pl.col("item").is_in(counts[:5])), ITEMS).liked(2, 2.0)
+    np.testing.assert_allclose(found, of_these, rtol=1e-5)
 
 
 def test_other_targets_read_otherwise(rated):
