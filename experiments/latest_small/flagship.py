@@ -1,4 +1,4 @@
-"""The flagship on MovieLens latest-small, with the choices made on the training users of MovieLens-1M.
+"""The flagship on MovieLens latest-small, with the choices of MovieLens-1M's training users, all but the noise prior.
 
 Run:      metajax train experiments/latest_small/flagship.py --learner.members 1
           metajax evaluate runs/latest_small/flagship

@@ -1,4 +1,4 @@
-"""The flagship on MovieLens-100K, with the choices made on the training users of MovieLens-1M.
+"""The flagship on MovieLens-100K, with the choices of MovieLens-1M's training users, all but the noise prior.
 
 Run:      metajax train experiments/movielens_100k/flagship.py --learner.members 1
           metajax evaluate runs/movielens_100k/flagship
