@@ -1,16 +1,17 @@
 """What is known of an item before anybody has rated it: its mean rating, estimated from all that the item table says.
 
-Every column becomes tokens: values of categories and bags, words and first words of texts, thresholds of numbers. An
-item's mean residual (its ratings less the raters' own levels) is a Gaussian process with the kernel
+Every column becomes tokens: values of categories and bags, words and first words of texts, thresholds of numbers;
+vectors, such as embeddings of texts or images, stay as they are. An item's mean residual (its ratings less the raters'
+own levels) is a Gaussian process with the kernel
 
     k(i, j) = 1 + S(i, j) + b N(i, j)^2
 
-S sums, over the columns, a learned scale times the products of token counts; a number's thresholds make that a random
-walk over its quantiles. N is the correlation that S gives: what two columns say together counts too. Scales and noise
-maximise the leave-one-out predictive log-likelihood, each item weighted by the root of its number of ratings. An item
-that was fitted to gets its leave-one-out estimate: training then sees for a known item just what it will know of a new
-one, and nothing of the item's own ratings. The leading eigenvectors of N are dense factors of an item (kernel principal
-components): what its columns say in few numbers, for learners to read.
+S sums, over the columns, a learned scale times the products of token counts, or the cosine of vectors; a number's
+thresholds make that a random walk over its quantiles. N is the correlation that S gives: what two columns say together
+counts too. Scales and noise maximise the leave-one-out predictive log-likelihood, each item weighted by the root of its
+number of ratings. An item that was fitted to gets its leave-one-out estimate: training then sees for a known item just
+what it will know of a new one, and nothing of the item's own ratings. The leading eigenvectors of N are dense factors
+of an item (kernel principal components): what its columns say in few numbers, for learners to read.
 
 References:
     Rasmussen and Williams, 2006, "Gaussian processes for machine learning", eqs. 5.10 to 5.13.
@@ -31,6 +32,8 @@ from scipy import linalg, sparse
 from metajax.data.biases import damped_biases
 from metajax.data.columns import TOKENS, Column
 from metajax.data.content_scales import choose_scales, summed_covariance
+from metajax.data.content_vectors import KIND as VECTOR
+from metajax.data.content_vectors import VectorView, read_vector_view
 from metajax.data.interactions import positions_of
 from metajax.data.inverse import positive_inverse
 
@@ -49,6 +52,7 @@ CHUNK = 4096
 LEADS = 10
 """Texts of so many words or fewer, such as titles, may be told by how they begin."""
 WORD = re.compile(r"\w+")
+Matrix = np.ndarray | sparse.csr_matrix
 START_SCALE, START_SQUARE, START_NOISE = 0.01, 0.05, (0.05, 1.5)
 
 
@@ -72,6 +76,14 @@ class View:
     scale: float = 0.0
     fitted: tuple[tuple[int, ...], ...] = ()
 
+    def matrix(self, items: pl.DataFrame) -> sparse.csr_matrix:
+        """Return `[items, tokens]` counts; rows of words have length 1."""
+        return self._counts(self.read(items))
+
+    def fitted_matrix(self) -> sparse.csr_matrix:
+        """Return `[items, tokens]` counts of the items that were fitted to."""
+        return self._counts(self.fitted)
+
     def read(self, items: pl.DataFrame) -> list[list[int]]:
         """Return the positions of every item's known tokens, ascending; none where the column is missing."""
         if self.column not in items.columns:
@@ -82,8 +94,7 @@ class View:
             for tokens in _tokens(items[self.column], self.kind, self.tokens)
         ]
 
-    def matrix(self, rows: Sequence[Sequence[int]]) -> sparse.csr_matrix:
-        """Return `[items, tokens]` counts of items with these tokens; rows of words have length 1."""
+    def _counts(self, rows: Sequence[Sequence[int]]) -> sparse.csr_matrix:
         starts = np.cumsum([0, *map(len, rows)])
         positions = np.asarray([position for row in rows for position in row], int)
         shape = (len(rows), len(self.tokens))
@@ -106,7 +117,7 @@ class ContentEstimate:
         factors: of every item that was fitted to, what its N with an item adds to that item's dense factors.
     """
 
-    views: tuple[View, ...]
+    views: tuple[View | VectorView, ...]
     square: float
     dual: tuple[float, ...]
     own: Mapping[str, float]
@@ -138,7 +149,9 @@ class ContentEstimate:
         return [
             view
             for view in self.views
-            if view.kind != "number" and 0 < sum(map(len, view.fitted)) <= MOST_TOKENS * len(view.fitted)
+            if isinstance(view, View)
+            and view.kind != "number"
+            and 0 < sum(map(len, view.fitted)) <= MOST_TOKENS * len(view.fitted)
         ]
 
     def _tokens(self, items: pl.DataFrame) -> np.ndarray:
@@ -155,16 +168,16 @@ class ContentEstimate:
 
     def _of_kernel(self, items: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Return float32 `[items]` estimates and `[items, width]` factors."""
-        fitted = [view.matrix(view.fitted) for view in self.views]
+        fitted = [view.fitted_matrix() for view in self.views]
         of_fitted, dual = self._variances(fitted), np.asarray(self.dual)
         maps = np.asarray(self.factors) if self.factors else np.zeros((len(dual), 0))
         estimates, factors = np.empty(items.height), np.empty((items.height, maps.shape[1]), np.float32)
         for start in range(0, items.height, CHUNK):
             some, here = items.slice(start, CHUNK), slice(start, start + CHUNK)
-            matrices = [view.matrix(view.read(some)) for view in self.views]
+            matrices = [view.matrix(some) for view in self.views]
             sums = np.zeros((some.height, len(dual)))
             for view, new, old in zip(self.views, matrices, fitted, strict=True):
-                sums += view.scale * (new @ old.T).toarray()
+                sums += view.scale * _products(new, old)
             correlation = _correlation(sums, self._variances(matrices), of_fitted)
             estimates[here] = (1 + sums + self.square * correlation**2) @ dual
             factors[here] = correlation @ maps
@@ -172,7 +185,7 @@ class ContentEstimate:
             estimates[row] = self.own.get(str(item), estimates[row])
         return (estimates / self.scale).astype(np.float32), factors
 
-    def _variances(self, matrices: Sequence[sparse.csr_matrix]) -> np.ndarray:
+    def _variances(self, matrices: Sequence[Matrix]) -> np.ndarray:
         """Return `[items]` S(i, i)."""
         each = [view.scale * _squares(matrix) for view, matrix in zip(self.views, matrices, strict=True)]
         return np.sum(each, axis=0)
@@ -199,7 +212,9 @@ def _width(view: View) -> int:
     return min(max(most, 1), 2 * MOST_TOKENS)
 
 
-def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View:
+def _read_view(document: Mapping[str, Any], *, num_fitted: int) -> View | VectorView:
+    if document["kind"] == VECTOR:
+        return read_vector_view(document, num_fitted=num_fitted)
     view = View(
         str(document["column"]),
         str(document["kind"]),
@@ -234,8 +249,7 @@ def fit_content(
     if rated.height < 10:
         return None
     views = [view for name in items.columns if name != "item" for view in _views(rated[name])]
-    views = [replace(view, fitted=_frozen(view.read(rated))) for view in views]
-    products = [(view, (matrix @ matrix.T).toarray()) for view in views for matrix in [view.matrix(view.fitted)]]
+    products = [(view, _products(matrix, matrix)) for view in views for matrix in [view.fitted_matrix()]]
     products = [(view, product) for view, product in products if product.any()]  # a word of all titles tells nothing
     if not products:
         return None
@@ -294,27 +308,33 @@ def _components(correlations: np.ndarray) -> np.ndarray:
     return (vectors[:, kept] / np.sqrt(values[kept]))[:, ::-1]
 
 
-def _squares(matrix: sparse.csr_matrix) -> np.ndarray:
+def _products(one: Matrix, other: Matrix) -> np.ndarray:
+    """Return `[items, others]` inner products of rows."""
+    products = one @ other.T
+    return products if isinstance(products, np.ndarray) else products.toarray()
+
+
+def _squares(matrix: Matrix) -> np.ndarray:
     """Return `[items]` sums of squares."""
-    return np.asarray(matrix.multiply(matrix).sum(axis=1)).reshape(-1)
+    squares = matrix**2 if isinstance(matrix, np.ndarray) else matrix.multiply(matrix)
+    return np.asarray(squares.sum(axis=1)).reshape(-1)
 
 
-def _frozen(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(tuple, rows))
-
-
-def _views(column: pl.Series) -> list[View]:
-    """Say how a column is read, and which tokens occur twice or more; a list of floats is not read."""
+def _views(column: pl.Series) -> list[View | VectorView]:
+    """Say how a column of items that are fitted to is read, and which tokens occur twice or more."""
     column = _as_text(column)
-    if isinstance(column.dtype, pl.List):
+    if isinstance(column.dtype, pl.List | pl.Array):
         inner = column.dtype.inner
+        if inner.is_float():  # pyright: ignore[reportAttributeAccessIssue]
+            vectors = VectorView.fit(column)
+            return [] if vectors is None else [vectors]
         kinds = ["bag"] if inner == pl.String or inner.is_integer() else []  # pyright: ignore[reportAttributeAccessIssue]
     elif column.dtype.is_numeric():
         numbers = column.cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
         if len(np.unique(numbers)) < 3:
             return []
         places = np.unique(np.quantile(numbers, np.linspace(0, 1, THRESHOLDS + 1)[1:-1]))
-        return [View(column.name, "number", tuple(repr(float(place)) for place in places), (1.0,) * len(places))]
+        return [_fitted(column, "number", tuple(repr(float(place)) for place in places), (1.0,) * len(places))]
     elif column.dtype == pl.String:
         known = column.drop_nulls()
         lengths = known.str.count_matches(WORD.pattern)
@@ -327,8 +347,13 @@ def _views(column: pl.Series) -> list[View]:
         shown = Counter(token for tokens in _tokens(column, kind) for token in set(tokens))
         tokens = tuple(sorted(token for token, count in shown.items() if count > 1))
         counts = tuple(np.log(len(column) / shown[token]) if kind == "words" else 1.0 for token in tokens)
-        made.append(View(column.name, kind, tokens, counts))
+        made.append(_fitted(column, kind, tokens, counts))
     return made
+
+
+def _fitted(column: pl.Series, kind: str, tokens: tuple[str, ...], counts: tuple[float, ...]) -> View:
+    view = View(column.name, kind, tokens, counts)
+    return replace(view, fitted=tuple(map(tuple, view.read(pl.DataFrame({column.name: column})))))
 
 
 def _tokens(column: pl.Series, kind: str, thresholds: Sequence[str] = ()) -> list[list[str]]:

@@ -6,6 +6,7 @@ from typing import Literal
 from metajax.data import Interactions, Split, load, splits
 from metajax.data.columns import Side
 from metajax.data.cross_domain import cross_domain
+from metajax.data.texts import with_text_vectors
 from metajax.data.warm_up import warm_up
 from metajax.errors import ConfigError
 
@@ -48,6 +49,11 @@ class DataConfig:
     """Drop features with more values than this from what models embed, such as names and postcodes; all by default."""
     estimate_content: bool = False
     """Add a feature: an item's mean rating as all columns of the item table, texts too, let it be estimated."""
+    text_encoder: str = ""
+    """A sentence encoder (extra "text") that reads texts of items for `estimate_content`: a folder, or name@revision of
+    sentence-transformers' hub. See metajax.data.texts for what it can tell."""
+    text_columns: tuple[str, ...] = ("title",)
+    """The columns of the item table that it reads, as one text."""
     strict: bool = False
     """Make a rejected row an error instead of a line in the quarantine file."""
 
@@ -55,6 +61,10 @@ class DataConfig:
         """Check what can be checked without data."""
         if self.unit is not None and not 0 < self.unit < float("inf"):
             raise ConfigError(f"data.unit must be a positive number of rating points, got {self.unit}.")
+        if self.text_encoder and not (self.estimate_content and self.text_columns):
+            raise ConfigError(
+                "data.text_encoder is for the content estimate: set data.estimate_content too, and name text_columns."
+            )
 
     def resolved(self, deviation: float) -> "DataConfig":
         """Return the configuration with `unit` said.
@@ -68,8 +78,8 @@ class DataConfig:
         return replace(self, unit=1.0 if not unit or 2 / 3 <= unit <= 3 / 2 else float(f"{unit:.3g}"))
 
     def load(self) -> Interactions:
-        """Read and validate the ratings."""
-        return load(
+        """Read and validate the ratings, and the texts of items where an encoder is named."""
+        loaded = load(
             self.source,
             user=self.user,
             item=self.item,
@@ -81,6 +91,7 @@ class DataConfig:
             scale=self.scale,
             strict=self.strict,
         )
+        return with_text_vectors(loaded, self.text_encoder, self.text_columns) if self.text_encoder else loaded
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_factors_are_the_leading_part_of_the_correlations(fitted):
     factors = estimate.encode(items)["content_factors"].astype(float)
     shapes = {column.name: column.size for column in estimate.columns}
     assert factors.shape == (60, shapes["content_factors"])
-    matrices = [np.sqrt(view.scale) * view.matrix(view.read(items)).toarray() for view in estimate.views]
+    matrices = [np.sqrt(view.scale) * view.matrix(items).toarray() for view in estimate.views]
     together = np.hstack(matrices) @ np.hstack(matrices).T
     length = np.sqrt(np.diag(together))
     correlations = together / np.outer(length, length)
