@@ -1,0 +1,34 @@
+"""The flagship on MovieLens latest-small, told of items also what a sentence encoder makes of their titles.
+
+Run:      metajax train experiments/latest_small/flagship_text.py --learner.members 1
+          metajax evaluate runs/latest_small/flagship_text
+Needs:    pip install 'metajax[text]'; the encoder (440 MB) is fetched from its publisher the first time.
+Override: metajax train experiments/latest_small/flagship_text.py --data.text-encoder a/folder --name other
+Takes:    as long as flagship.py, and a minute or two to read the titles.
+Reaches:  results/latest_small/flagship_text.json, of one member, kept by the commands above.
+Follows:  docs/flagship.md, "With an encoder of titles": why this is a row of its own.
+"""
+
+from dataclasses import replace
+
+from metajax.experiment import Experiment, flagship, flagship_space
+from metajax.experiment.search import Range
+
+
+def experiment() -> Experiment:
+    base = flagship()
+    return replace(
+        base,
+        name="latest_small/flagship_text",
+        data=replace(
+            base.data,
+            source="ml-latest-small",
+            text_encoder="sentence-transformers/all-mpnet-base-v2@e8c3b32edf5434bc2275fc9bab85f82640a19130",
+        ),
+        learner=replace(base.learner, members=3),
+        seeds=(0, 1, 2, 3, 4),
+    )
+
+
+def search_space() -> dict[str, Range]:
+    return flagship_space()
