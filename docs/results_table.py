@@ -53,7 +53,7 @@ def table(key: Key, reports: Reports) -> str:
         (
             method,
             [*_cells(report, scenario, method, metrics), found.get((name, method), "")],
-            f"`{name}`{_told(report)}{_tuning(report)}",
+            f"`{name}`{_tuning(report)}",
         )
         for name, report in reports.items()
         for method in _methods(report, scenario, "learner")
@@ -215,12 +215,6 @@ def _read_published() -> list[dict]:
     return json.loads((ROOT / "docs" / "published.json").read_text(encoding="utf-8"))
 
 
-def _told(report: Report) -> str:
-    """Say what was known of items beyond the data set."""
-    encoder = ((report.metadata.get("config") or {}).get("data") or {}).get("text_encoder")
-    return f", told of titles by {last_part(encoder.partition('@')[0])}" if encoder else ""
-
-
 def _tuning(report: Report) -> str:
     """Say what the choice of hyper-parameters cost."""
     if not (tuning := report.metadata.get("tuning")):
@@ -296,8 +290,7 @@ def board(key: Key, group: Reports) -> list[str]:
     if scenario == "user_cold":
         tables.append(catalogue(scenario, group))
     source = baselines_of(group)
-    measured = ("flagship", "flagship_text")
-    tables += [calibration(scenario, name, one, source) for name, one in group.items() if last_part(name) in measured]
+    tables += [calibration(scenario, name, one, source) for name, one in group.items() if last_part(name) == "flagship"]
     return tables
 
 

@@ -30,6 +30,8 @@ BATCH = 64
 def with_text_vectors(interactions: Interactions, encoder: str, columns: Sequence[str] = ("title",)) -> Interactions:
     """Add a column of vectors to the item table, which the content estimate reads; it is no feature of models.
 
+    The data set is called otherwise then, such as "ml-1m + title": who was told of it is not compared with who was not.
+
     Args:
         interactions: ratings and tables.
         encoder: see `text_vectors`.
@@ -52,7 +54,8 @@ def with_text_vectors(interactions: Interactions, encoder: str, columns: Sequenc
     for position, vector in zip(told, text_vectors([texts[one] for one in told], encoder).tolist(), strict=True):
         vectors[position] = vector
     column = pl.Series(VECTOR, vectors, pl.List(pl.Float32))
-    return replace(interactions, items=items.with_columns(column))
+    name = " + ".join((interactions.name, *columns))
+    return replace(interactions, items=items.with_columns(column), name=name)
 
 
 def text_vectors(texts: Sequence[str], encoder: str) -> np.ndarray:

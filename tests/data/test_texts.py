@@ -66,6 +66,7 @@ def test_every_known_text_has_its_vector_and_no_other_item_has_one(encoder, film
     np.testing.assert_allclose(vectors[3], np.array([13, 3]) / np.hypot(13, 3), rtol=1e-6)
     assert vectors[2] is None
     assert found.features == films.features, "models do not embed it"
+    assert found.name == f"{films.name} + title + makers", "told more, it is not compared with who was told less"
 
 
 def test_a_second_time_nothing_is_loaded(encoder):

@@ -13,6 +13,7 @@ from metajax.errors import ConfigError
 from metajax.evaluation.baselines import (
     Training,
     als_fold_in,
+    base,
     content_ridge,
     damped_bias,
     default_baselines,
@@ -82,6 +83,18 @@ def test_content_is_every_value_of_categories_and_bags():
     found = content_features(world).toarray()
     row = {item: found[place].tolist() for place, item in enumerate(world.items["item"])}
     assert row == {7: [1, 0, 1, 1], 8: [0, 0, 0, 1], 9: [0, 1, 0, 0]}
+
+
+def test_content_of_vectors_is_their_direction_from_the_mean(monkeypatch):
+    items = pl.DataFrame(
+        {"item": [1, 2, 3], "sound": [[1.0, 0.0], [3.0, 0.0], None], "text_vector": [[0.0], [2.0], [1.0]]}
+    )
+    ratings = pl.DataFrame({"user": [1], "item": [1], "target": [4.0]})
+    world = interactions_from_frame(ratings, items=items, features=[Feature("sound", "item", "vector")])
+    world = replace(world, items=world.items.with_columns(items["text_vector"]))
+    np.testing.assert_array_equal(content_features(world).toarray(), [[-1, 0, -1], [1, 0, 1], [0, 0, 0]])
+    monkeypatch.setattr(base, "MOST_NUMBERS", 5)
+    np.testing.assert_array_equal(content_features(world).toarray(), [[-1], [1], [0]])
 
 
 def test_means(training, tasks):

@@ -10,10 +10,14 @@ import polars as pl
 import scipy.sparse as sp
 
 from metajax.data import Interactions
+from metajax.data.content_vectors import VectorView
+from metajax.data.texts import VECTOR as TEXT_VECTOR
 from metajax.tasks.taskset import TaskSet
 
 MOST_ITEMS = 15_000
 """Baselines hold matrices of items by items up to so many."""
+MOST_NUMBERS = 20_000_000
+"""Of the vectors of all items: beyond, baselines leave them out."""
 Predict = Callable[[TaskSet], np.ndarray]
 """Tasks -> `[tasks, query_rows]` predictive means, not clipped (or scores that only rank)."""
 
@@ -28,7 +32,7 @@ class Training:
         target: float64 `[ratings]`.
         num_users: size of the user table.
         num_items: size of the item table, cold items included.
-        content: `[num_items, features]` 0/1 features of every item.
+        content: `[num_items, features]` of every item; see `content_features`.
     """
 
     users: np.ndarray
@@ -103,17 +107,27 @@ def training_of(interactions: Interactions, ratings: pl.DataFrame) -> Training:
 
 
 def content_features(interactions: Interactions) -> sp.csr_matrix:
-    """Return `[num_items, features]`: every value of every category and bag of the items as a 0/1 feature."""
-    blocks = [sp.csr_matrix((interactions.items.height, 0))]
+    """Return `[num_items, features]` of what is known of items.
+
+    Every value of every category and bag is a 0/1 feature. A declared vector, and the vectors of texts, are the
+    direction in which they differ from their mean: of length 1, so that a penalty means for them what it means for one
+    value. Vectors of more than `MOST_NUMBERS` numbers in all are left out.
+    """
+    items, blocks = interactions.items, [sp.csr_matrix((interactions.items.height, 0))]
     for feature in interactions.features:
         if feature.of == "item" and feature.kind in ("category", "bag"):
-            column = interactions.items[feature.name]
+            column = items[feature.name]
             lists = column.cast(pl.List(pl.String)) if feature.kind == "bag" else column.cast(pl.String)
             rows = pl.DataFrame({"row": np.arange(len(column)), "value": lists})
             rows = (rows.explode("value") if feature.kind == "bag" else rows).drop_nulls().unique()
             ids = rows["value"].rank("dense").cast(pl.Int64).to_numpy() - 1
             shape = (len(column), int(ids.max(initial=-1)) + 1)
             blocks.append(sp.csr_matrix((np.ones(len(rows)), (rows["row"].to_numpy(), ids)), shape=shape))
+    vectors = [one.name for one in interactions.features if one.of == "item" and one.kind == "vector"]
+    for name in dict.fromkeys((*vectors, *(column for column in items.columns if column == TEXT_VECTOR))):
+        view = VectorView.fit(items[name])
+        if view is not None and items.height * len(view.centre) <= MOST_NUMBERS:
+            blocks.append(sp.csr_matrix(view.matrix(items)))
     return sp.csr_matrix(sp.hstack(blocks))
 
 

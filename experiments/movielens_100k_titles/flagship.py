@@ -1,12 +1,12 @@
 """The flagship on MovieLens-100K, told of items also what a sentence encoder makes of their titles.
 
-Run:      metajax train experiments/movielens_100k/flagship_text.py --learner.members 1
-          metajax evaluate runs/movielens_100k/flagship_text
+Run:      metajax train experiments/movielens_100k_titles/flagship.py --learner.members 1
+          metajax evaluate runs/movielens_100k_titles/flagship
 Needs:    pip install 'metajax[text]'; the encoder (440 MB) is fetched from its publisher the first time.
-Override: metajax train experiments/movielens_100k/flagship_text.py --data.text-encoder a/folder --name other
-Takes:    as long as flagship.py, and a minute or two to read the titles.
-Reaches:  results/movielens_100k/flagship_text.json, of one member, kept by the commands above.
-Follows:  docs/flagship.md, "With an encoder of titles": why this is a row of its own.
+Override: metajax train experiments/movielens_100k_titles/flagship.py --data.text-encoder a/folder --name other
+Takes:    as long as without, and a minute or two to read the titles.
+Reaches:  results/movielens_100k_titles/flagship.json, of one member, kept by the commands above.
+Follows:  docs/flagship.md, "With an encoder of titles": why these are tables of their own.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ def experiment() -> Experiment:
     base = flagship()
     return replace(
         base,
-        name="movielens_100k/flagship_text",
+        name="movielens_100k_titles/flagship",
         data=replace(
             base.data,
             source="ml-100k",

@@ -1,12 +1,13 @@
 """The flagship, told of items also what a sentence encoder makes of their titles.
 
-Run:      metajax train experiments/movielens_1m/flagship_text.py && metajax evaluate runs/movielens_1m/flagship_text
+Run:      metajax train experiments/movielens_1m_titles/flagship.py
+          metajax evaluate runs/movielens_1m_titles/flagship
 Needs:    pip install 'metajax[text]'; the encoder (440 MB) is fetched from its publisher the first time.
-Override: metajax train experiments/movielens_1m/flagship_text.py --data.text-encoder a/folder --name other
-Takes:    as long as flagship.py, and a minute to read the titles.
-Reaches:  results/movielens_1m/flagship_text.json.
-Follows:  docs/flagship.md, "With an encoder of titles": why this is a row of its own, for the encoder has read about
-          these very films.
+Override: metajax train experiments/movielens_1m_titles/flagship.py --data.text-encoder a/folder --name other
+Takes:    as long as without, and a minute to read the titles.
+Reaches:  results/movielens_1m_titles/flagship.json.
+Follows:  docs/flagship.md, "With an encoder of titles": why these are tables of their own, for the encoder has read
+          about these very films.
 """
 
 from dataclasses import replace
@@ -19,7 +20,7 @@ def experiment() -> Experiment:
     base = flagship()
     return replace(
         base,
-        name="movielens_1m/flagship_text",
+        name="movielens_1m_titles/flagship",
         data=replace(
             base.data,
             source="ml-1m",
