@@ -49,11 +49,11 @@ def with_text_vectors(interactions: Interactions, encoder: str, columns: Sequenc
     if VECTOR in items.columns:
         raise DataError(f"The items have a column {VECTOR!r} already. Rename it, or leave out data.text_encoder.")
     texts = [". ".join(part for part in map(_as_text, row) if part) for row in items.select(columns).iter_rows()]
-    told = [position for position, text in enumerate(texts) if text]
-    vectors: list[list[float] | None] = [None] * len(texts)
-    for position, vector in zip(told, text_vectors([texts[one] for one in told], encoder).tolist(), strict=True):
-        vectors[position] = vector
-    column = pl.Series(VECTOR, vectors, pl.List(pl.Float32))
+    told = np.asarray([bool(text) for text in texts])
+    found = text_vectors([text for text in texts if text], encoder)
+    vectors = np.zeros((len(texts), found.shape[1]), np.float32)
+    vectors[told] = found
+    column = pl.when(pl.Series(told)).then(pl.Series(VECTOR, vectors).cast(pl.List(pl.Float32))).alias(VECTOR)
     name = " + ".join((interactions.name, *columns))
     return replace(interactions, items=items.with_columns(column), name=name)
 

@@ -1,5 +1,6 @@
 """The flagship from a csv file to recommendations, and its four experiments, which differ in their data alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,14 @@ def test_what_was_chosen_on_movielens_1m_is_the_same_elsewhere(name):
     for part in ("model", "learner", "optimizer", "training", "seeds"):
         assert getattr(first, part) == getattr(other, part)
     assert other.data.estimate_content
+
+
+@pytest.mark.parametrize("name", ["movielens_1m", "movielens_100k", "latest_small"])
+def test_with_an_encoder_of_titles_nothing_else_differs(name):
+    without, told = (load_experiment(EXPERIMENTS / folder / "flagship.py") for folder in (name, f"{name}_titles"))
+    data = replace(without.data, text_encoder=told.data.text_encoder)
+    assert told == replace(without, name=f"{name}_titles/flagship", data=data)
+    assert told.data.text_encoder
 
 
 def test_the_page_shows_the_kept_ablation(monkeypatch):
