@@ -63,6 +63,11 @@ class Training:
         seen = self.matrix(np.ones(len(self.target), np.float32))
         return (seen.T @ seen).toarray(order="C")  # products with sparse matrices copy any other order
 
+    @cached_property
+    def content_products(self) -> np.ndarray:
+        """Float32 `[num_items, num_items]` inner products of the items' content. For few thousands of items."""
+        return products(sp.csr_matrix(self.content, dtype=np.float32))
+
     def matrix(self, values: np.ndarray) -> sp.csr_matrix:
         """Return the sparse `[num_users, num_items]` matrix with one value a rating."""
         return sp.csr_matrix((values, (self.users, self.items)), shape=(self.num_users, self.num_items))
@@ -129,6 +134,19 @@ def content_features(interactions: Interactions) -> sp.csr_matrix:
         if view is not None and items.height * len(view.centre) <= MOST_NUMBERS:
             blocks.append(sp.csr_matrix(view.matrix(items)))
     return sp.csr_matrix(sp.hstack(blocks))
+
+
+def products(rows: sp.csr_matrix) -> np.ndarray:
+    """Return `[rows, rows]` inner products; by a dense product where vectors fill the rows."""
+    if is_full(rows):
+        dense = rows.toarray()
+        return dense @ dense.T
+    return (rows @ rows.T).toarray()
+
+
+def is_full(matrix: sp.csr_matrix) -> bool:
+    """Say whether dense arithmetic is the shorter way: a content ridge of MovieLens-1M and titles, 2 s and not 40."""
+    return bool(matrix.nnz > 0.05 * np.prod(matrix.shape))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def support_batches(tasks: TaskSet, size: int = 256) -> Iterator[tuple[np.ndarray, TaskSet]]:

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
 from metajax.data.biases import damped_biases
-from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches
+from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_batches, is_full, products
 from metajax.tasks.taskset import TaskSet
 
 MOST_ITEMS = 12_000
@@ -50,7 +50,7 @@ def fit_biases(
         sweeps=sweeps,
     )
     weight = num_item / (num_item + content_damping)
-    estimated = _content_estimate(training.content, item, weight, content_penalty)
+    estimated = _content_estimate(training, item, weight, content_penalty)
     return Biases(training.mean, np.where(num_item > 0, item, estimated), user)
 
 
@@ -73,7 +73,7 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
     def fit(training: Training) -> Predict:
         biases = fit_biases(training)
         content = sp.csr_matrix(training.content, dtype=np.float32)
-        whole = (content @ content.T).toarray() if training.num_items <= MOST_ITEMS else None
+        whole = training.content_products if training.num_items <= MOST_ITEMS else None
 
         def predict(tasks: TaskSet) -> np.ndarray:
             support, query = bias_predictions(biases, tasks, user_damping)
@@ -81,7 +81,7 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
             if gram is None:
                 asked = np.concatenate([rows, columns], axis=1)
                 present, places = np.unique(asked, return_inverse=True)
-                gram = (content[present] @ content[present].T).toarray()
+                gram = products(content[present])
                 rows, columns = np.split(places.reshape(asked.shape), [rows.shape[1]], axis=1)
             mask = tasks.support_mask
             system = gram[rows[:, :, None], rows[:, None, :]] * mask[:, :, None] * mask[:, None, :]
@@ -103,12 +103,16 @@ def bias_predictions(biases: Biases, tasks: TaskSet, user_damping: float) -> tup
     return known + biases.item[tasks.support_items], known + biases.item[tasks.query_items]
 
 
-def _content_estimate(content: sp.csr_matrix, item: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
-    """Estimate biases from content by weighted ridge regression."""
-    gram = content.T @ sp.diags(weight) @ content
-    width = len(gram.diagonal())
+def _content_estimate(training: Training, item: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
+    """Estimate biases from content by weighted ridge regression, in dual form where vectors fill the content."""
+    content = training.content
+    width = int(content.shape[1])  # pyright: ignore[reportOptionalSubscript]
     if width == 0:
         return np.zeros_like(item)
+    if is_full(content) and training.num_items <= MOST_ITEMS:
+        rated, gram = np.flatnonzero(weight), training.content_products.astype(float)
+        system = gram[np.ix_(rated, rated)] + np.diag(penalty / weight[rated])
+        return gram[:, rated] @ np.linalg.solve(system, item[rated])
     weighted = sp.diags(weight) @ content
-    system = sp.csc_matrix(gram + penalty * sp.identity(width))
+    system = sp.csc_matrix(content.T @ weighted + penalty * sp.identity(width))
     return content @ spsolve(system, weighted.T @ item)
