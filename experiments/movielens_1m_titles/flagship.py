@@ -5,7 +5,7 @@ Run:      metajax train experiments/movielens_1m_titles/flagship.py
 Needs:    pip install 'metajax[text]'; the encoder (440 MB) is fetched from its publisher the first time.
 Override: metajax train experiments/movielens_1m_titles/flagship.py --data.text-encoder a/folder --name other
 Takes:    as long as without, and a minute to read the titles.
-Reaches:  results/movielens_1m_titles/flagship.json.
+Reaches:  results/movielens_1m_titles/flagship.json: MAE .687 of cold users, .847 of cold items, .846 of both.
 Follows:  docs/flagship.md, "With an encoder of titles": why these are tables of their own, for the encoder has read
           about these very films.
 """
