@@ -254,9 +254,10 @@ def test_query_targets_and_padding_change_nothing(baseline, training, tasks):
     np.testing.assert_array_equal(predict(replace(tasks, support_target=nonsense)), found)
 
 
-def test_full_content_is_read_by_dense_products_to_the_same_end(training, tasks, monkeypatch):
+@pytest.mark.parametrize("width", [7, 30], ids=["fewer features than items", "more: the dual form"])
+def test_full_content_is_read_by_dense_products_to_the_same_end(width, training, tasks, monkeypatch):
     """Content of vectors is full; a ridge of it by sparse and by dense arithmetic is the same."""
-    full = sp.csr_matrix(np.random.default_rng(3).standard_normal((NUM_ITEMS, 7)))
+    full = sp.csr_matrix(np.random.default_rng(3).standard_normal((NUM_ITEMS, width)))
     dense = content_ridge().fit(replace(training, content=full))(tasks)
     monkeypatch.setattr(base, "is_full", lambda _: False)
     monkeypatch.setattr(sys.modules[fit_biases.__module__], "is_full", lambda _: False)

@@ -104,13 +104,19 @@ def bias_predictions(biases: Biases, tasks: TaskSet, user_damping: float) -> tup
 
 
 def _content_estimate(training: Training, item: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
-    """Estimate biases from content by weighted ridge regression, in dual form where vectors fill the content."""
-    content = training.content
+    """Estimate biases from content by weighted ridge regression; densely where vectors fill the content.
+
+    The dense system is the smaller one: of the features, or in dual form of the rated items.
+    """
+    content, rated = training.content, np.flatnonzero(weight)
     width = int(content.shape[1])  # pyright: ignore[reportOptionalSubscript]
     if width == 0:
         return np.zeros_like(item)
+    if is_full(content) and width <= len(rated):
+        dense = content.toarray()
+        return dense @ np.linalg.solve((dense.T * weight) @ dense + penalty * np.eye(width), dense.T @ (weight * item))
     if is_full(content) and training.num_items <= MOST_ITEMS:
-        rated, gram = np.flatnonzero(weight), training.content_products.astype(float)
+        gram = training.content_products.astype(float)
         system = gram[np.ix_(rated, rated)] + np.diag(penalty / weight[rated])
         return gram[:, rated] @ np.linalg.solve(system, item[rated])
     weighted = sp.diags(weight) @ content
