@@ -48,7 +48,7 @@ class DataConfig:
     max_values: int | None = None
     """Drop features with more values than this from what models embed, such as names and postcodes; all by default."""
     estimate_content: bool = False
-    """Add a feature: an item's mean rating as all columns of the item table let it be estimated, texts and vectors too."""
+    """Add a feature: an item's mean rating as the whole item table, texts and vectors too, lets it be estimated."""
     text_encoder: str = ""
     """A sentence encoder (extra "text") that reads texts of items for `estimate_content`: a folder, or name@revision of
     sentence-transformers' hub. See metajax.data.texts for what it can tell."""
