@@ -135,7 +135,7 @@ def test_of_many_users_every_so_many_are_read(rated, monkeypatch):
     some = rated.filter(pl.col("user").rank("dense") % 3 == 1)
     whole = Taken(some, ITEMS).liked(2, 2.0)
     monkeypatch.setattr(sys.modules[Taken.__module__], "MOST", 10)  # of 30 users; of 9 items
-    np.testing.assert_allclose(Taken(rated, ITEMS).liked(2, 2.0), whole, rtol=1e-5)
+    np.testing.assert_allclose(Taken(rated, ITEMS).liked(2, 2.0), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_of_many_items_those_of_most_ratings_are_read(rated, monkeypatch):
@@ -146,7 +146,7 @@ def test_of_many_items_those_of_most_ratings_are_read(rated, monkeypatch):
     found = Taken(rated, ITEMS).liked(2, 2.0)
     assert {ITEMS[row - 1] for row in np.flatnonzero(found.any(axis=1))} == set(counts[:5])
     of_these = Taken(rated.filter(pl.col("item").is_in(counts[:5])), ITEMS).liked(2, 2.0)
-    np.testing.assert_allclose(found, of_these, rtol=1e-5)
+    np.testing.assert_allclose(found, of_these, rtol=1e-5, atol=1e-6)
 
 
 def test_other_targets_read_otherwise(rated):

@@ -198,7 +198,7 @@ def test_sums_over_the_support_are_the_same_asked_for_few_items_and_for_all(task
     everything = np.broadcast_to(np.arange(NUM_ITEMS), (3, NUM_ITEMS))
     for sums in (lambda some: sums_over_support(some, matrix), lambda some: in_support(some, NUM_ITEMS)):
         few, all_items = sums(tasks), sums(replace(tasks, query_items=everything))
-        np.testing.assert_allclose(few, np.take_along_axis(all_items, tasks.query_items, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(few, np.take_along_axis(all_items, tasks.query_items, axis=1), rtol=1e-5, atol=1e-6)
         assert not all_items[2].any()  # nothing rated
 
 
@@ -261,7 +261,7 @@ def test_full_content_is_read_by_dense_products_to_the_same_end(width, training,
     dense = content_ridge().fit(replace(training, content=full))(tasks)
     monkeypatch.setattr(base, "is_full", lambda _: False)
     monkeypatch.setattr(sys.modules[fit_biases.__module__], "is_full", lambda _: False)
-    np.testing.assert_allclose(content_ridge().fit(replace(training, content=full))(tasks), dense, rtol=1e-5)
+    np.testing.assert_allclose(content_ridge().fit(replace(training, content=full))(tasks), dense, rtol=1e-5, atol=1e-6)
 
 
 def test_content_ridge_is_left_out_where_nothing_is_known_of_items(training):

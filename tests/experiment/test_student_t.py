@@ -132,12 +132,12 @@ def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
 
     ids, target = jnp.asarray([1, 3, 6, 8]), jnp.asarray([4.0, 1.0, 3.5, 5.0])
     prior = 3.0 + item[:, 0]
-    np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5)
+    np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5, atol=1e-6)
     design = np.hstack([np.ones((9, 1)), item])
     x = design[ids]
     ridge = np.diag([1 / 0.25, 1 / 0.15, penalty, penalty])
     user = np.linalg.solve(x.T @ x + ridge, x.T @ (np.asarray(target) - prior[ids]))
-    np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4)
+    np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4, atol=1e-6)
 
 
 def test_the_prior_of_factors_is_given_where_ids_are_all(ratings, as_users_run):

@@ -99,7 +99,7 @@ def test_permuting_rows_permutes_scores(world):
     _, run, params, user, items = world
     order = jnp.array([2, 0, 3, 1])
     permuted = run(params, user, jax.tree.map(lambda leaf: leaf[order], items))
-    np.testing.assert_allclose(permuted, run(params, user, items)[order], rtol=1e-5)
+    np.testing.assert_allclose(permuted, run(params, user, items)[order], rtol=1e-5, atol=1e-6)
 
 
 def test_vmap_and_grad_work(world):
@@ -112,7 +112,7 @@ def test_vmap_and_grad_work(world):
     tasks = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), (user, items))
     step = jax.jit(jax.vmap(jax.grad(loss, has_aux=True), in_axes=(None, 0, 0)))
     gradient, values = step(params, *tasks)
-    np.testing.assert_allclose(values[1], run(params, user, items), rtol=1e-4)
+    np.testing.assert_allclose(values[1], run(params, user, items), rtol=1e-4, atol=1e-6)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
     assert all(np.any(np.asarray(leaf) != 0) for leaf in jax.tree.leaves(gradient["head"]))
 
@@ -125,7 +125,7 @@ def test_float64_is_kept_from_end_to_end(world):
 
     result = run(double(params), double(user), double(items))
     assert result.dtype == jnp.float64
-    np.testing.assert_allclose(result, run(params, user, items), rtol=1e-4)
+    np.testing.assert_allclose(result, run(params, user, items), rtol=1e-4, atol=1e-6)
 
 
 def test_of_an_unknown_user_the_items_still_differ(name):
@@ -200,7 +200,7 @@ def test_the_first_layer_is_a_dense_layer_on_the_concatenation():
     params = randomised(jax.eval_shape(part.init, jax.random.key(0)))
     user, items = jnp.array([1.0, -2.0], jnp.float32), jnp.arange(6, dtype=jnp.float32).reshape(2, 3)
     joined = np.concatenate([np.tile(user, (2, 1)), items], axis=1)
-    np.testing.assert_allclose(part.apply(params, user, items), dense(params, joined), rtol=1e-5)
+    np.testing.assert_allclose(part.apply(params, user, items), dense(params, joined), rtol=1e-5, atol=1e-6)
 
 
 def test_the_decision_layers_have_names_to_choose_by():
@@ -218,7 +218,7 @@ def test_two_tower_is_a_network_on_the_concatenation():
     user_vector, item_vectors = model.embed_user(params["user"], user), model.embed_item(params["item"], items)
     joined = np.concatenate([np.tile(user_vector, (3, 1)), item_vectors], axis=1)
     expected = 3.0 + dense(params["head"]["output"], naive_layers(params["head"], joined))
-    np.testing.assert_allclose(scores(model, params, user, items), expected[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(scores(model, params, user, items), expected[:, 0], rtol=1e-4, atol=1e-6)
 
 
 def column_vectors(params, columns, encoded_columns, row=()):
@@ -256,7 +256,7 @@ def test_factor_models_are_the_naive_double_sum(name, within):
     params = randomised(jax.eval_shape(model.init, jax.random.key(0)))
     user, items = encoded(columns, "user", seed=3), encoded(columns, "item", rows=5, seed=3)
     expected = [3.0 + naive_machine(params, user, items, row, within=within) for row in range(5)]
-    np.testing.assert_allclose(scores(model, params, user, items), expected, rtol=1e-4)
+    np.testing.assert_allclose(scores(model, params, user, items), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_deepfm_is_the_machine_plus_layers_on_the_same_vectors():
@@ -269,7 +269,7 @@ def test_deepfm_is_the_machine_plus_layers_on_the_same_vectors():
         joined = np.concatenate(vectors + column_vectors(params["item"]["factors"], ITEM, items, row))
         wide = naive_machine({**params, "head": params["head"]["wide"]}, user, items, row, within=True)
         expected.append(wide + dense(deep["output"], naive_layers(deep, joined)).item())
-    np.testing.assert_allclose(scores(model, params, user, items), expected, rtol=1e-4)
+    np.testing.assert_allclose(scores(model, params, user, items), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_neumf_is_the_product_beside_the_layers():
@@ -279,8 +279,10 @@ def test_neumf_is_the_product_beside_the_layers():
     head = params["head"]
     user_vector = np.asarray(model.embed_user(params["user"], user))
     item_vectors = np.asarray(model.embed_item(params["item"], items))
-    np.testing.assert_allclose(user_vector[:3], sum(column_vectors(params["user"]["factors"], USER, user)), rtol=1e-5)
+    np.testing.assert_allclose(
+        user_vector[:3], sum(column_vectors(params["user"]["factors"], USER, user)), rtol=1e-5, atol=1e-6
+    )
     for row, score in enumerate(scores(model, params, user, items)):
         hidden = naive_layers(head, np.concatenate([user_vector[3:], item_vectors[row, 3:]]))
         joined = np.concatenate([user_vector[:3] * item_vectors[row, :3], hidden])
-        np.testing.assert_allclose(score, dense(head["output"], joined)[0], rtol=1e-4)
+        np.testing.assert_allclose(score, dense(head["output"], joined)[0], rtol=1e-4, atol=1e-6)
