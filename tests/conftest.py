@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jaxlib
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -14,6 +15,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Most of a test is compilation, of programs that run once: without optimisation it took 0.85 of the time.
 jax.config.update("jax_disable_most_optimizations", True)
+# jaxlib 0.10's newer code generator takes longer: of three files of learners' tests .72 of the time without. Later ones
+# have no other.
+if jaxlib.version.__version_info__ < (0, 11):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 
 # Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484);
 # a Protocol that a signature or a dataclass field names must be @runtime_checkable.
