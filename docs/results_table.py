@@ -18,6 +18,7 @@ from metajax.evaluation.report import Report, read_report
 from metajax.evaluation.statistics import holm
 from metajax.evaluation.summary import Estimate
 from metajax.evaluation.wording import describe_metric, number, outcome, shot
+from metajax.experiment.codec import decode
 
 ROOT = Path(__file__).parents[1]
 METRICS = {"mae": "MAE", "rmse": "RMSE", "ndcg@5": "nDCG@5", "nll": "NLL", "catalogue_ndcg@10": "catalogue nDCG@10"}
@@ -40,6 +41,10 @@ def boards(reports: Reports) -> dict[Key, Reports]:
     for name, report in reports.items():
         for scenario in report.summary.scenarios:
             groups[report.metadata["data"]["name"], str(report.summary.protocol["name"]), scenario][name] = report
+    for key, group in groups.items():
+        splits = {decode(config["split"]) for one in group.values() if (config := one.metadata.get("config"))}
+        if len(splits) > 1:
+            raise ValueError(f"The reports of {', '.join(key)} differ in their split: {', '.join(group)}.")
     return dict(sorted(groups.items()))
 
 

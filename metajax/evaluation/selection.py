@@ -15,7 +15,7 @@ from metajax.evaluation.baselines.base import Predict
 from metajax.evaluation.baselines.methods import score_catalogue
 from metajax.evaluation.metrics import clip
 from metajax.evaluation.protocols import lay_out
-from metajax.evaluation.validate import catalogue_validation_of, validation_of
+from metajax.evaluation.validate import catalogue_validation_of, validation_of, wants_something
 from metajax.tasks.taskset import TaskSet
 
 COLD_ITEMS = ("item_cold", "both_cold")
@@ -88,11 +88,13 @@ def select(
         families: name of a tuned baseline -> its candidates.
         shots: support sizes beside the full one that the validation value averages over.
         relevant: targets from here on are wanted, where the whole catalogue is ranked; None judges what only ranks by
-            the user's own held-out items.
+            the user's own held-out items, and so does one that no validation user gave.
         progress: called with what is done next.
     """
     chosen = Selection()
     tasks = validation_tasks(split)
+    if relevant is not None and not wants_something(tasks[0], relevant):
+        relevant = None
     for kind in range(len(tasks)):
         scenarios = [name for name in split.scenarios if kind_of(name, tasks) == kind]
         rows = (split if kind else replace(split, holds_out_items=False)).meta_train()

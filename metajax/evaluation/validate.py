@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from metajax.errors import DataError
 from metajax.evaluation.catalogue import catalogue_ranks, ndcg_from_ranks
 from metajax.evaluation.metrics import clip, mean_absolute_error, ndcg, stars
 from metajax.tasks.taskset import TaskSet
@@ -33,6 +34,12 @@ def validation_of(
     return lambda predict: float(np.mean([value(predict(size)) for size in sizes]))
 
 
+def wants_something(tasks: TaskSet, relevant: float) -> bool:
+    """Say whether any query of the first draw holds a target of `relevant` or more."""
+    first = tasks.take(np.flatnonzero(tasks.draw == tasks.draw.min()))
+    return bool(np.any((first.query_mask > 0) & (first.query_target >= relevant)))
+
+
 def catalogue_validation_of(
     tasks: TaskSet, *, shots: tuple[int, ...], relevant: float, candidates: np.ndarray
 ) -> Callable[[Callable[[TaskSet], np.ndarray]], float]:
@@ -43,7 +50,15 @@ def catalogue_validation_of(
         shots: support sizes beside the full one.
         relevant: targets from here on are wanted.
         candidates: bool `[items]`, what is ranked; a user's whole support never is.
+
+    Raises:
+        DataError: if no task's query holds such a target, so that there is nothing to find.
     """
+    if not wants_something(tasks, relevant):
+        raise DataError(
+            f"No query of a validation user holds a rating of {relevant:g} or more, which is what lists are judged by. "
+            "Lower --evaluation.relevant, or train on more users."
+        )
     blocks = list(tasks.take(np.flatnonzero(tasks.draw == tasks.draw.min())).blocks(len(candidates)))
 
     def gains(some: TaskSet, scores: np.ndarray) -> np.ndarray:

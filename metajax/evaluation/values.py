@@ -84,15 +84,18 @@ def probabilities(
         means: `[tasks, query_rows]`, clipped.
         variance: `[tasks, query_rows]` of the method, or None: then `constant` is its variance.
         constant: one variance for all rows; a method with a variance of its own is scored by this one too
-            ("nll_constant", "crps_constant"), which tells what its variance is worth.
+            ("nll_constant", "crps_constant"), which tells what its variance is worth. Of 0, as where all ratings are
+            alike, nothing is scored by it.
         tasks: with the query's targets.
         scale: whose levels the calibration needs; without them it is left out.
     """
     target, mask = tasks.query_target, tasks.query_mask
     same = np.full(mask.shape, constant)
+    if constant == 0 and variance is None:
+        return {}
     own = same if variance is None else np.where(mask > 0, variance, 1.0)
     values = {"nll": metrics.log_score(means, own, target, mask), "crps": metrics.crps(means, own, target, mask)}
-    if variance is not None:
+    if variance is not None and constant > 0:
         values["nll_constant"] = metrics.log_score(means, same, target, mask)
         values["crps_constant"] = metrics.crps(means, same, target, mask)
     if scale.levels is None:

@@ -163,6 +163,7 @@ def protocol_of(assembly: Assembly) -> dict[str, Any]:
     return {
         "name": split.name,
         "sentence": sentence(split.name, scenario),
+        "split": encode(assembly.experiment.split),
         "draws": scenario.draws,
         "regime": "query",
         "relevance_threshold": config.threshold,

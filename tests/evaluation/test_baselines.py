@@ -23,6 +23,7 @@ from metajax.evaluation.baselines import (
     item_knn,
     item_mean,
     popularity,
+    random_scores,
     user_mean,
 )
 from metajax.evaluation.baselines.als import fit_items
@@ -237,10 +238,34 @@ def test_a_catalogue_scored_a_user_at_a_time_is_scored(training, tasks, monkeypa
     assert np.isfinite(whole).all()
 
 
+@pytest.mark.parametrize("catalogue", [False, True], ids=["few items", "all items"])
+def test_a_content_ridge_of_many_items_is_that_of_few(catalogue, training, tasks, monkeypatch):
+    """Beyond a number of items their inner products are not held: weights of the content take their place."""
+    if catalogue:
+        everything, ones = np.tile(np.arange(NUM_ITEMS, dtype=np.int32), (3, 1)), np.ones((3, NUM_ITEMS), np.float32)
+        tasks = replace(tasks, query_items=everything, query_target=ones, query_mask=ones)
+    whole = content_ridge().fit(training)(tasks)
+    monkeypatch.setattr(sys.modules[content_ridge.__module__], "MOST_ITEMS", NUM_ITEMS - 1)
+    np.testing.assert_allclose(content_ridge().fit(training)(tasks), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_every_user_has_random_scores_of_their_own(training):
+    """In blocks of users too, each of which asks anew."""
+    count = 200
+    zero = np.zeros((count, 1), np.int32)
+    some = TaskSet("", zero[:, 0], np.arange(count, dtype=np.int32), zero, 0.0 * zero, 0.0 * zero, zero, zero, zero)
+    scores = score_catalogue(random_scores().fit(training), some, NUM_ITEMS)
+    assert len(np.unique(scores, axis=0)) == count
+    assert abs(scores.mean() - 0.5) < 0.05
+    other = score_catalogue(random_scores(1).fit(training), some, NUM_ITEMS)
+    assert not np.any(scores == other)
+
+
 def test_what_does_not_fit_is_refused(training):
     for made, told in ((ease(), "EASE inverts"), (item_knn(), "item-kNN holds a matrix")):
         with pytest.raises(ConfigError, match=told):
             made.fit(replace(training, num_items=20_000, num_users=20_000))
+    assert not ease().affordable(replace(training, num_items=200_000, num_users=10_000))  # who rated what is 8 GB
 
 
 @pytest.mark.parametrize("baseline", default_baselines(), ids=lambda one: one.name)

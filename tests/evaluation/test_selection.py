@@ -5,8 +5,10 @@ import pytest
 from data.ratings import world
 
 from metajax.data import splits
+from metajax.errors import DataError
 from metajax.evaluation.baselines import Baseline, damped_bias, global_mean, popularity, random_scores
 from metajax.evaluation.selection import kind_of, select, selects_on_items, validation_tasks
+from metajax.evaluation.validate import catalogue_validation_of
 
 
 def constant(value):
@@ -56,7 +58,7 @@ def test_baselines_for_cold_items_are_fitted_without_the_held_out_ones(split):
 
 
 def test_what_only_ranks_is_tuned_and_referred_to_by_the_whole_catalogue(split):
-    popular, rare = popularity(), Baseline("rare", lambda one: lambda tasks: -counts(one)[tasks.query_items], True)
+    popular, rare = popularity(), rarity()
     families = {"tuned": [rare, replaced(popular, "frequent")], "rated": [constant(3)]}
     chosen = select(split, [rare, global_mean()], families, shots=(5,), relevant=4.0)
     assert chosen.tuned["tuned"]["item_cold"].name == "frequent"
@@ -65,8 +67,21 @@ def test_what_only_ranks_is_tuned_and_referred_to_by_the_whole_catalogue(split):
 
 
 def test_without_ratings_the_reference_is_what_ranks_best(split):
-    chosen = select(split, [random_scores(), popularity()], {}, shots=(5,), relevant=4.0)
+    chosen = select(split, [rarity(), popularity()], {}, shots=(5,), relevant=4.0)
     assert chosen.references == chosen.rank_references == {"item_cold": "popularity"}
+
+
+def test_where_no_validation_user_wants_anything_own_items_tell(split):
+    """Else every ranking had the value NaN, and the first would be the reference."""
+    with pytest.raises(DataError, match="holds a rating of 99 or more"):
+        catalogue_validation_of(validation_tasks(split)[0], shots=(), relevant=99.0, candidates=np.ones(9, bool))
+    worst = Baseline("worst", lambda _: lambda tasks: -tasks.query_target, True)
+    best = Baseline("best", lambda _: lambda tasks: tasks.query_target, True)
+    assert select(split, [worst, best], {}, shots=(5,), relevant=99.0).rank_references == {"item_cold": "best"}
+
+
+def rarity():
+    return Baseline("rare", lambda one: lambda tasks: -counts(one)[tasks.query_items], True)
 
 
 def counts(training):

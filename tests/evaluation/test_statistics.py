@@ -61,7 +61,27 @@ def test_p_of_five_equal_signs_is_two_in_thirty_two():
 def test_p_is_two_sided_and_never_zero():
     differences = 1 + normal(300, 1)
     p = sign_flip_test(np.concatenate([differences, -differences], axis=1), seed=0, flips=999)
-    np.testing.assert_array_equal(p, 1 / 1000)
+    assert 0 < p[0] == p[1] < 1e-20
+
+
+def test_p_of_a_strong_effect_is_the_share_of_all_patterns():
+    """All 2^18 patterns are counted: of differences of one size, of several, and with a few of another sign."""
+    random = np.random.default_rng(0)
+    signs = 1 - 2.0 * ((np.arange(2**18)[:, None] >> np.arange(18)) & 1)
+    sizes = np.abs(random.normal(size=(18, 12)))
+    sizes[:, :4] = 0.5
+    differences = np.where(random.random((18, 12)) < 0.93, sizes, -sizes)
+    share = (np.abs(signs @ differences) >= np.abs(differences.sum(axis=0)) - 1e-9).mean(axis=0)
+    few = share < 1e-3
+    assert few.sum() >= 6
+    found = sign_flip_test(differences, seed=0, flips=2_000)[few] / share[few]
+    assert found.min() > 0.6
+    assert found.max() < 2
+
+
+def test_corrected_for_many_comparisons_a_strong_effect_is_still_one():
+    p = sign_flip_test(0.5 + normal(200, 1_500), seed=0)
+    assert (holm(p) < 0.05).mean() > 0.9
 
 
 @pytest.mark.parametrize("differences", [np.zeros((5, 1)), np.full((5, 1), np.nan), np.zeros((0, 1))])

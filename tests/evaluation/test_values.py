@@ -55,6 +55,14 @@ def test_log_score_is_of_the_methods_own_variance_or_of_the_constant_one():
     assert "pit_1" not in without
 
 
+def test_where_all_ratings_are_alike_a_variance_of_nothing_scores_nothing():
+    tasks, means = task_set([[1.0, 1.0]]), np.ones((1, 2))
+    assert probabilities(means, None, 0.0, tasks, SCALE) == {}
+    own = probabilities(means, np.full((1, 2), 0.5), 0.0, tasks, SCALE)
+    assert "nll_constant" not in own
+    assert all(np.isfinite(value).all() for value in own.values())
+
+
 def test_a_true_distribution_is_calibrated_and_a_narrow_one_is_not():
     """Ratings are drawn from the rounded Gaussian that is predicted."""
     rng = np.random.default_rng(7)  # another stream than that of the randomised PIT

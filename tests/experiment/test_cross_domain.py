@@ -11,7 +11,7 @@ from metajax.errors import ConfigError
 from metajax.evaluation.baselines import training_of
 from metajax.experiment import CrossDomain, DataConfig, EpisodeConfig, Experiment, MatrixFactorization, UserCold
 from metajax.experiment.assembly import assemble, with_choices
-from metajax.experiment.evaluating import setting_of
+from metajax.experiment.evaluating import protocol_of, setting_of
 from metajax.tasks import make_buckets, sample_tasks
 
 
@@ -48,6 +48,13 @@ def test_the_catalogue_ranks_items_of_the_target_domain(experiment):
     setting = setting_of(assembly, training_of(assembly.interactions, assembly.split.train))
     ranked = assembly.interactions.items["item"].filter(pl.Series(setting.candidates["cross_domain"]))
     assert ranked.to_list() == [f"music:{one}" for one in range(6)]
+
+
+def test_the_other_way_round_is_another_protocol(experiment):
+    back = replace(experiment, split=CrossDomain(source="music", target="book"))
+    one, other = (protocol_of(assemble(way)) for way in (experiment, back))
+    assert one["name"] == other["name"]
+    assert one["split"] != other["split"]
 
 
 def test_other_episodes_on_the_same_data(experiment):

@@ -11,7 +11,7 @@ from metajax.evaluation.baselines.base import Baseline, Predict, Training, in_ba
 from metajax.tasks.taskset import TaskSet
 
 MOST_ITEMS = 12_000
-"""Up to here the inner products of all items' content are held at once; beyond, those of each batch."""
+"""Up to here the inner products of all items' content are held at once; beyond, those of a batch's rated items."""
 
 
 class Biases(NamedTuple):
@@ -77,18 +77,23 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
 
         def predict(tasks: TaskSet) -> np.ndarray:
             support, query = bias_predictions(biases, tasks, user_damping)
-            gram, rows, columns = whole, tasks.support_items, tasks.query_items
+            gram, rows, mask = whole, tasks.support_items, tasks.support_mask
             if gram is None:
-                asked = np.concatenate([rows, columns], axis=1)
-                present, places = np.unique(asked, return_inverse=True)
-                gram = products(content[present])
-                rows, columns = np.split(places.reshape(asked.shape), [rows.shape[1]], axis=1)
-            mask = tasks.support_mask
+                rated, places = np.unique(rows, return_inverse=True)
+                gram, rows = products(content[rated]), places.reshape(rows.shape)
             system = gram[rows[:, :, None], rows[:, None, :]] * mask[:, :, None] * mask[:, None, :]
             system[:, np.arange(mask.shape[1]), np.arange(mask.shape[1])] += penalty
             residual = (tasks.support_target - support) * mask
             dual = np.linalg.solve(system, residual[..., None])[..., 0] * mask
-            return query + np.einsum("tsq,ts->tq", gram[rows[:, :, None], columns[:, None, :]], dual)
+            if whole is not None:
+                return query + np.einsum("tsq,ts->tq", whole[rows[:, :, None], tasks.query_items[:, None, :]], dual)
+            of_tasks = np.repeat(np.arange(len(tasks)), mask.shape[1])
+            at_support = (of_tasks, tasks.support_items.ravel())
+            duals = sp.csr_matrix((dual.ravel(), at_support), shape=(len(tasks), training.num_items))
+            weights = (duals @ content).toarray()  # of the content itself, [tasks, features]
+            asked, at_query = np.unique(tasks.query_items, return_inverse=True)
+            moved = (content[asked] @ weights.T).T
+            return query + np.take_along_axis(moved, at_query.reshape(tasks.query_items.shape), axis=1)
 
         return in_batches(predict, 64)
 

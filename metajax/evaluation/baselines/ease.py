@@ -22,6 +22,9 @@ from metajax.evaluation.baselines.base import (
 )
 from metajax.tasks.taskset import TaskSet
 
+MOST_CELLS = 2**28
+"""Users by items that are held at once: 1 GB, and twice that while the diagonal is made."""
+
 
 def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
     """Score x B with B_ij = -P_ij / P_jj off the diagonal and 0 on it, P = (X^T X + penalty I)^-1.
@@ -37,7 +40,13 @@ def ease(*, penalty: float = 250.0, name: str = "EASE") -> Baseline:
 
         return in_batches(predict, 64)
 
-    return Baseline(name, fit, ranks_only=True, affordable=lambda training: _smaller_side(training) <= MOST_ITEMS)
+    return Baseline(name, fit, ranks_only=True, affordable=_is_affordable)
+
+
+def _is_affordable(training: Training) -> bool:
+    """Say whether the inverse fits in memory and, where it is of users, who has rated what."""
+    cells = 0 if training.num_items <= training.num_users else training.num_items * training.num_users
+    return _smaller_side(training) <= MOST_ITEMS and cells <= MOST_CELLS
 
 
 def _smaller_side(training: Training) -> int:
@@ -54,7 +63,7 @@ def _inverse(training: Training, penalty: float) -> tuple[Callable[[TaskSet], np
         return partial(sums_over_support, matrix=small), inverse.diagonal()
     seen = training.matrix(np.ones(len(training.target)))
     middle = positive_inverse((seen @ seen.T).toarray() + penalty * np.eye(training.num_users))
-    raters = np.ascontiguousarray(seen.toarray().T, np.float32)  # [items, users]
+    raters = seen.T.astype(np.float32).toarray(order="C")  # [items, users]
     # P = (I - X^T M X) / penalty, with M = (X X^T + penalty I)^-1
     diagonal = (1 - np.einsum("iu,iu->i", raters @ middle, raters)) / penalty
 

@@ -53,10 +53,16 @@ def popularity() -> Baseline:
 
 
 def random_scores(seed: int = 0) -> Baseline:
-    """Rank at random: what chance gives."""
+    """Rank at random: what chance gives. Every task has scores of its own, the same whichever it is asked with."""
 
     def fit(training: Training) -> Predict:
         del training
-        return lambda tasks: np.random.default_rng(seed).random(tasks.query_mask.shape)
+
+        def predict(tasks: TaskSet) -> np.ndarray:
+            count = tasks.query_mask.shape[1]
+            seeds = np.stack([np.full_like(tasks.user, seed), tasks.user, tasks.draw], axis=1)
+            return np.stack([np.random.default_rng(task).random(count) for task in seeds])
+
+        return predict
 
     return Baseline("random", fit, ranks_only=True)
