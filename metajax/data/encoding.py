@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from metajax.data.columns import Column, Feature, Kind, Side
-from metajax.data.content import ContentEstimate, fit_content
+from metajax.data.columns import TOKENS, Column, Feature, Kind, Side
+from metajax.data.content import FACTORS, NAME, ContentEstimate, fit_content
 from metajax.data.interactions import Interactions, check_kind
 from metajax.data.taken import Taken
 from metajax.errors import DataError, StorageError
@@ -192,7 +192,8 @@ def fit_encoding(
             `metajax.data.content`.
 
     Raises:
-        DataError: if a name in `features` was not declared, or a declared feature is called "id".
+        DataError: if a name in `features` was not declared, or a declared feature is called "id" or, with
+            `estimate_content`, as what that adds.
     """
     declared = [feature.name for feature in interactions.features]
     for name in features or ():
@@ -204,6 +205,10 @@ def fit_encoding(
         raise DataError(
             f"A feature may not be called {IDENTITY!r}: that is the user's or item's own identity. Rename it."
         )
+    of_items = [feature.name for feature in interactions.features if feature.of == "item"]
+    taken = [name for name in (NAME, FACTORS, TOKENS) if name in of_items]
+    if estimate_content and taken:
+        raise DataError(f"A feature may not be called {taken[0]!r}, as the content estimate's own column. Rename it.")
     seen = {
         "user": interactions.users.join(train.select("user").unique(), on="user", how="semi"),
         "item": interactions.items.join(train.select("item").unique(), on="item", how="semi"),
@@ -233,7 +238,8 @@ def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> E
         widths = {len(one) for one in column if one is not None}
         if len(widths) != 1 or widths == {0}:
             raise DataError(
-                f"The vectors of feature {feature.name!r} must have one length, got lengths {sorted(widths)}."
+                f"The vectors of feature {feature.name!r} must have one length, and a training {feature.of} must have "
+                f"one; got lengths {sorted(widths)}."
             )
         return Encoder(feature, width=widths.pop())
     values, width = column, 1

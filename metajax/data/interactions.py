@@ -188,6 +188,11 @@ def _table(
     ).to_series()
     table = raw.select(key, pl.exclude(column, "user", "item")).filter(reason.is_null())
     unknown = pl.DataFrame({side: ids.unique()}).join(table, on=side, how="anti")
+    if raw.height and unknown.height == ids.n_unique():
+        raise DataError(
+            f"No {side} of the ratings is in the table of {side}s: ids are such as {ids.first()!r} there and "
+            f"{raw[column].first()!r} here. Write them alike in both."
+        )
     return pl.concat([table, unknown], how="diagonal").sort(side), reject(raw, reason)
 
 

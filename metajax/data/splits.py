@@ -53,6 +53,14 @@ class Scenario:
     domains: tuple[str, str] | None = None
     most_users: int | None = None
 
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.draws < 1 or self.min_rows < 1:
+            raise ConfigError(
+                f"Tasks have one draw or more, of users with one rating or more; got draws={self.draws} and "
+                f"min_rows={self.min_rows}."
+            )
+
     def task_users(self) -> pl.Series:
         """Return the users that tasks are of, sorted: of those with as many rows as a task needs, `most_users`."""
         users = self.eligible_users()
@@ -343,6 +351,11 @@ def _cold(interactions: Interactions, name: str, cold_users: pl.Series, cold_ite
         "item_cold": _of_items(_not_of(ratings, cold_users), cold_items),
         "both_cold": _of_items(_of(ratings, cold_users), cold_items),
     }
+    if train.is_empty() or not len(cold_items):
+        raise DataError(
+            f"Of {ratings['item'].n_unique()} items {len(cold_items)} would be cold, and {train.height} ratings left "
+            "to train on. Choose another share, or use more data."
+        )
     order = hash_order(train["user"], "validation")
     return Split(
         name=name,

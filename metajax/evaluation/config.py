@@ -35,6 +35,11 @@ class EvaluationConfig:
         """Check what can be checked without data."""
         if min(self.cutoffs, default=0) < 1 or min(self.shots, default=0) < 0:
             raise ConfigError(f"cutoffs must be 1 or more and shots 0 or more, got {self.cutoffs} and {self.shots}.")
+        if min(self.catalogue_cutoffs, default=1) < 1 or min(self.catalogue_shots, default=0) < 0:
+            raise ConfigError(
+                f"catalogue_cutoffs must be 1 or more and catalogue_shots 0 or more, got {self.catalogue_cutoffs} and "
+                f"{self.catalogue_shots}."
+            )
         if self.most_users is not None and self.most_users < 1:
             raise ConfigError(f"most_users must be 1 or more, or None for all, got {self.most_users}.")
 

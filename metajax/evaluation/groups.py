@@ -69,21 +69,22 @@ def group_gaps(
     found = []
     features = [name for name in groups.columns if name != "user"]
     for (method,), rows in pooled.partition_by("method", as_dict=True, maintain_order=True).items():
-        rows = rows.drop_nulls(metric).join(groups, on="user", how="left", maintain_order="left")
+        values = rows.drop_nulls(metric).select("user", value=metric)
         for feature in features:
-            found += _of_feature(scenario, str(method), kinds[str(method)], metric, feature, rows, seed)
+            members = groups.select("user", group=feature).drop_nulls("group")
+            known = values.join(members, on="user", maintain_order="left")
+            found += _of_feature(scenario, str(method), kinds[str(method)], metric, feature, known, seed)
     return found
 
 
 def _of_feature(
     scenario: str, method: str, kind: str, metric: str, feature: str, rows: pl.DataFrame, seed: int
 ) -> list[GroupGap]:
-    rows = rows.drop_nulls(feature)
-    sizes = rows[feature].value_counts().filter(pl.col("count") >= FEWEST_USERS)
-    names = sorted(sizes[feature].to_list())
+    sizes = rows["group"].value_counts().filter(pl.col("count") >= FEWEST_USERS)
+    names = sorted(sizes["group"].to_list())
     if len(names) < 2:
         return []
-    inside, outside = _sides(rows[metric].to_numpy(), rows[feature].to_numpy(), names)
+    inside, outside = _sides(rows["value"].to_numpy(), rows["group"].to_numpy(), names)
     gaps = bootstrap_means(inside, seed=seed) - bootstrap_means(outside, seed=seed)
     low, high = np.nanpercentile(gaps, LEVEL, axis=0)
     value, other = np.nanmean(inside, axis=0), np.nanmean(outside, axis=0)

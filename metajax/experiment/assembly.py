@@ -139,7 +139,11 @@ def _histories(experiment: Experiment, split: Split, rows: pl.DataFrame) -> Hist
     """Group training rows by user, in the order that episodes need."""
     order = experiment.episodes.order
     users, items, target = split.interactions.positions(rows)
-    timestamp = rows["timestamp"].to_numpy() if order == "time" and "timestamp" in rows.columns else None
+    if order == "time" and "timestamp" not in rows.columns:
+        raise ConfigError(
+            'episodes.order="time" needs the times of ratings. Name their column by --data.timestamp, or use "random".'
+        )
+    timestamp = rows["timestamp"].to_numpy() if order == "time" else None
     in_target = None
     if order == "domain":
         if split.validation.domains is None:

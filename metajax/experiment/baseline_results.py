@@ -110,9 +110,10 @@ def makes_sense(baseline: Baseline, training: Training) -> bool:
 
 def _key(selection: Assembly) -> str:
     digest = sha256(repr((encode(selection.experiment.evaluation), selection.experiment.data.unit)).encode())
-    for source in sorted(Path(str(package_files("metajax").joinpath("evaluation"))).rglob("*.py")):
-        if source.stem not in PRESENTATION:
-            digest.update(source.read_bytes())
+    for part in ("data", "evaluation", "tasks"):
+        for source in sorted(Path(str(package_files("metajax").joinpath(part))).rglob("*.py")):
+            if source.stem not in PRESENTATION:
+                digest.update(source.read_bytes())
     for text in _content(selection.split):
         digest.update(text.encode())
     return digest.hexdigest()

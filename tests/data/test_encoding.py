@@ -132,7 +132,7 @@ def test_a_constant_number_is_not_divided_by_nothing():
 @pytest.mark.parametrize("plot", [[[1.0], [1.0, 2.0], None, None], [None] * 4, [[], [], [], []]], ids=str)
 def test_vectors_have_one_length(plot):
     interactions = make(plot=pl.Series(plot, dtype=pl.List(pl.Float64)))
-    with pytest.raises(DataError, match="vectors of feature 'plot' must have one length, got lengths"):
+    with pytest.raises(DataError, match="vectors of feature 'plot' must have one length, and a training item"):
         fit(interactions)
 
 
@@ -156,6 +156,14 @@ def test_a_feature_may_not_take_the_name_of_the_identity():
     interactions = interactions_from_frame(RATINGS, items=items, features=[Feature("id", "item", "category")])
     with pytest.raises(DataError, match="A feature may not be called 'id'"):
         fit(interactions)
+
+
+def test_a_feature_of_items_may_not_take_the_name_of_what_the_content_estimate_adds():
+    items = pl.DataFrame({"item": ["a"], "tokens": [["b"]]})
+    interactions = interactions_from_frame(RATINGS, items=items, features=[Feature("tokens", "item", "bag")])
+    assert [one.name for one in fit(interactions).columns] == ["id", "tokens"]
+    with pytest.raises(DataError, match="A feature may not be called 'tokens', as the content estimate's own"):
+        fit(interactions, estimate_content=True)
 
 
 values = st.lists(st.sampled_from(["x", "y", "z", "é", ""]) | st.none(), min_size=4, max_size=4)

@@ -67,6 +67,13 @@ def test_ids_of_a_table_take_the_type_of_the_ratings(rated, listed):
     assert [titles[one] for one in rated] == ["one", None, "three"]
 
 
+def test_a_table_of_other_ids_is_told():
+    with pytest.raises(DataError, match=r"No item of the ratings is in the table of items: ids are such as 'x' there"):
+        interactions_from_frame(
+            pl.DataFrame(RATINGS).with_columns(item=pl.lit("x")), items=pl.DataFrame({"item": ["7"]})
+        )
+
+
 def test_strict_refuses_a_bad_row_of_any_table():
     bad = pl.DataFrame({"item": ["a", "a"]})
     with pytest.raises(DataError, match=r"1 rows were rejected.*table of items: repeated id"):

@@ -70,6 +70,15 @@ def test_tables_as_text(tmp_path, suffix, separator):
     assert interactions.quarantine.rows["who"].to_list() == ["7"]
 
 
+def test_ids_that_a_frame_with_gaps_wrote_as_floats_are_integers(tmp_path):
+    """So that they are those of the table of items."""
+    (tmp_path / "mine.csv").write_text("user,item,target\n1.0,10.0,3\n2.0,20.0,4\n", encoding="utf-8")
+    (tmp_path / "about.csv").write_text("item,genre\n10,drama\n20,war\n", encoding="utf-8")
+    interactions = load(tmp_path / "mine.csv", items=tmp_path / "about.csv")
+    assert interactions.ratings.select("user", "item").rows() == [(1, 10), (2, 20)]
+    assert interactions.items["genre"].to_list() == ["drama", "war"]
+
+
 def test_whole_ids_are_integers_and_columns_of_the_usual_names_are_found(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("user,item,target,timestamp\n-3,x,1,10\n5,y,2,20\n,z,2,20\n", encoding="utf-8")

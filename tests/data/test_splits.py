@@ -225,6 +225,17 @@ def test_shares_lie_between_nothing_and_everything(share):
         temporal(world(), quantile=share)
 
 
+def test_a_share_that_leaves_nothing_cold_is_told():
+    with pytest.raises(DataError, match="Of 30 items 0 would be cold"):
+        item_cold(world(num_items=30), share=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"draws": 0}, {"min_rows": 0}])
+def test_tasks_have_a_draw_and_a_rating(wrong):
+    with pytest.raises(ConfigError, match="one draw or more, of users with one rating or more"):
+        Scenario("user_cold", world().ratings, **wrong)
+
+
 def test_what_a_split_needs_is_told():
     timeless = replace(world(), ratings=world().ratings.drop("timestamp"))
     with pytest.raises(DataError, match="A temporal split needs timestamps"):

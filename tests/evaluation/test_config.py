@@ -2,6 +2,7 @@
 
 import pytest
 
+from metajax.errors import ConfigError
 from metajax.evaluation.config import EvaluationConfig
 
 
@@ -19,6 +20,12 @@ from metajax.evaluation.config import EvaluationConfig
 def test_relevance_begins_at_three_quarters_of_the_scale(scale, levels, relevant):
     assert EvaluationConfig().resolved(scale, levels).relevant == EvaluationConfig().resolved(scale, levels).threshold
     assert EvaluationConfig().resolved(scale, levels).threshold == relevant
+
+
+@pytest.mark.parametrize("wrong", [{"catalogue_cutoffs": (0,)}, {"catalogue_shots": (-1,)}, {"cutoffs": (0,)}])
+def test_a_list_of_no_items_is_refused(wrong):
+    with pytest.raises(ConfigError, match="cutoffs must be 1 or more"):
+        EvaluationConfig(**wrong)
 
 
 def test_what_is_said_stands():

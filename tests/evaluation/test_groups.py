@@ -33,6 +33,14 @@ def test_a_gap_is_the_group_less_all_others(groups):
     assert "part a" in page
 
 
+@pytest.mark.parametrize("name", ["k", "kind", "method", "scenario", "mae", "value"])
+def test_a_feature_may_be_called_as_a_column_of_the_results(groups, name):
+    frame = results_frame([("bias", "baseline", 0.8), ("maml", "learner", 0.7)], num_users=60)
+    renamed = groups.rename({"part": name})
+    summary = summarise(frame, protocol=PROTOCOL, reference_baseline="bias", groups=renamed)
+    assert {(one.feature, one.group) for one in summary.groups} == {(name, "a"), (name, "c")}
+
+
 def test_features_of_users_with_few_values_make_groups():
     ratings = pl.DataFrame({"user": [1, 2, 3], "item": [1, 1, 2], "target": [3.0, 4.0, 5.0]})
     users = pl.DataFrame(

@@ -57,6 +57,12 @@ def test_the_other_way_round_is_another_protocol(experiment):
     assert one["split"] != other["split"]
 
 
+def test_episodes_in_order_of_time_need_times(experiment):
+    timed = replace(experiment, split=UserCold(), episodes=replace(experiment.episodes, order="time"))
+    with pytest.raises(ConfigError, match=r"needs the times of ratings. Name their column by --data.timestamp"):
+        assemble(timed)
+
+
 def test_other_episodes_on_the_same_data(experiment):
     assembly = with_choices(assemble(experiment), replace(experiment, episodes=EpisodeConfig()))
     assert assembly.histories.source_rows is None

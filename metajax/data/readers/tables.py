@@ -36,8 +36,9 @@ def read_table(
     `users` and `items` are files too, whose columns of ids are called as in the ratings: see `read_features`.
 
     Columns called timestamp and domain are read as such unless others are named. Ids in a csv or tsv file become
-    integers where that loses nothing: 7 does, but 007 stays a text. Where nothing else is said, a column called like a
-    user, an item or a rating is taken (see `names`); a file without ratings says who took what up, 1.0 each.
+    integers where that loses nothing: 7 does, and 7.0 if all are so, but 007 stays a text. Where nothing else is said,
+    a column called like a user, an item or a rating is taken (see `names`); a file without ratings says who took what
+    up, 1.0 each.
     """
     frame = _scan(path).collect()
     user, item = (column_of(part, name, frame.columns) or part for part, name in (("user", user), ("item", item)))
@@ -89,6 +90,9 @@ def _if_there(column: str, frame: pl.DataFrame) -> str | None:
 
 
 def _whole(ids: pl.Series) -> pl.Series:
+    """Return integers where that loses nothing; 10.0 is one if all are such, as a frame with gaps writes them."""
+    if ids.dtype == pl.String and ids.drop_nulls().str.ends_with(".0").all():
+        ids = ids.str.strip_suffix(".0")
     whole = ids.cast(pl.Int64, strict=False)
     return whole if whole.cast(pl.String).equals(ids, null_equal=True) else ids
 

@@ -90,7 +90,7 @@ def content_ridge(*, penalty: float = 15.0, user_damping: float = 3.0, name: str
             of_tasks = np.repeat(np.arange(len(tasks)), mask.shape[1])
             at_support = (of_tasks, tasks.support_items.ravel())
             duals = sp.csr_matrix((dual.ravel(), at_support), shape=(len(tasks), training.num_items))
-            weights = (duals @ content).toarray()  # of the content itself, [tasks, features]
+            weights = sp.csr_matrix(duals @ content).toarray()  # of the content itself, [tasks, features]
             asked, at_query = np.unique(tasks.query_items, return_inverse=True)
             moved = (content[asked] @ weights.T).T
             return query + np.take_along_axis(moved, at_query.reshape(tasks.query_items.shape), axis=1)
