@@ -105,7 +105,7 @@ def as_ids(ids: pl.Series) -> pl.Series:
 
 
 def _as_text(column: pl.Series) -> pl.Series:
-    if column.dtype.is_nested() or column.dtype == pl.Binary:
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Duration):
         return pl.Series(column.name, [None if one is None else str(one) for one in column.to_list()], pl.String)
     return column.cast(pl.String)
 
@@ -151,7 +151,10 @@ def _reason(columns: list[str], scale: tuple[float, float] | None) -> pl.Expr:
         "target is infinite": pl.col("target").cast(pl.Float32, strict=False).is_infinite(),  # or too large to store
     }
     if scale:
-        checks[f"target outside {scale[0]:g} to {scale[1]:g}"] = ~pl.col("target").is_between(*scale)
+        ends = [pl.lit(end, pl.Float32) for end in scale]  # as targets are kept: else .6, written and read, is above .6
+        checks[f"target outside {scale[0]:g} to {scale[1]:g}"] = ~pl.col("target").cast(
+            pl.Float32, strict=False
+        ).is_between(*ends)
     if "timestamp" in columns:
         checks["timestamp is not a time"] = pl.col("timestamp").is_null()
     return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())

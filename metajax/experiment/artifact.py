@@ -78,7 +78,7 @@ class Artifact:
 
     def new_user(self) -> PyTree:
         """Encode the features of somebody of whom nothing is known."""
-        encoded = self.encoding.encode_users(pl.DataFrame({"user": ["new"]}))
+        encoded = self.encoding.encode_users(pl.DataFrame({"user": [None]}, {"user": pl.String}))
         return {name: jax.numpy.asarray(column[0]) for name, column in encoded.items()}
 
     @property

@@ -1,4 +1,5 @@
 import math
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -195,3 +196,16 @@ def test_refusing_tells_the_counts():
     _, quarantine = validate(pl.DataFrame({"user": [1, None], "item": [1, 1], "target": [1, 1]}), COLUMNS)
     with pytest.raises(DataError, match=r"1 rows were rejected: \{'no user id': 1\}.*Mend them, or leave out `strict`"):
         quarantine.refuse()
+
+
+def test_the_end_of_a_scale_that_float32_rounds_up_is_on_it():
+    frame = pl.DataFrame({"user": [1, 2], "item": [1, 1], "target": pl.Series([0.6, 0.61], dtype=pl.Float32)})
+    clean, quarantine = validate(frame, COLUMNS, scale=(0.0, 0.6))
+    assert clean["user"].to_list() == [1]
+    assert quarantine.counts() == {"target outside 0 to 0.6": 1}
+
+
+def test_a_row_with_a_duration_can_be_set_apart():
+    frame = pl.DataFrame({"user": [None, 1], "item": [1, 1], "target": [1.0, 2.0], "watched": [timedelta(hours=2)] * 2})
+    _, quarantine = validate(frame, COLUMNS)
+    assert quarantine.rows["watched"].to_list() == ["2:00:00"]
