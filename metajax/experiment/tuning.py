@@ -214,13 +214,13 @@ def _run_trial(
     trial = study.ask()
     overrides = {name: one.suggest(trial, name) for name, one in space.items()}
     trial.set_user_attr("overrides", {name: encode(one) for name, one in overrides.items()})
-    chosen = with_choices(assembly, replaced(assembly.experiment, overrides))
     value, state = None, optuna.trial.TrialState.COMPLETE
     try:
+        chosen = with_choices(assembly, replaced(assembly.experiment, overrides))
         value = _value_of(chosen, trial, budget, started, progress)
     except optuna.TrialPruned:
         state = optuna.trial.TrialState.PRUNED
-    except TrainingError as error:
+    except (ConfigError, TrainingError) as error:  # of choices that exclude each other, or do not learn
         state = optuna.trial.TrialState.FAIL
         trial.set_user_attr("reason", str(error).split(". ")[0])  # the rest is about checkpoints, of which none stay
     trial.set_user_attr("seconds", round(time.process_time() - started, 3))

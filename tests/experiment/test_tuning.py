@@ -246,6 +246,15 @@ def test_a_trial_that_is_not_finite_fails_and_the_study_goes_on(experiment, tmp_
     check_failures(experiment, tmp_path)
 
 
+@pytest.mark.usefixtures("played")
+def test_choices_that_a_learner_refuses_fail_their_trial_and_the_study_goes_on(experiment, tmp_path):
+    space, trials = {"learner.penalty": Choice((-1.0, 4.0))}, []
+    found = tune_experiment(experiment, space, tmp_path / "tune", budget=Budget(4), finished=trials.append)
+    failed = [one for one in trials if one.state == "failed"]
+    assert 0 < len(failed) == found["trials"]["failed"] < 4
+    assert "positive" in failed[0].reason
+
+
 @pytest.mark.slow
 def test_a_real_trial_that_is_not_finite_fails_and_the_study_goes_on(experiment, tmp_path):
     check_failures(experiment, tmp_path)
