@@ -151,10 +151,10 @@ def _reason(columns: list[str], scale: tuple[float, float] | None) -> pl.Expr:
         "target is infinite": pl.col("target").cast(pl.Float32, strict=False).is_infinite(),  # or too large to store
     }
     if scale:
-        ends = [pl.lit(end, pl.Float32) for end in scale]  # as targets are kept: else .6, written and read, is above .6
+        low, high = (pl.lit(end, pl.Float32) for end in scale)  # as targets are kept: .6, read again, is above .6
         checks[f"target outside {scale[0]:g} to {scale[1]:g}"] = ~pl.col("target").cast(
             pl.Float32, strict=False
-        ).is_between(*ends)
+        ).is_between(low, high)
     if "timestamp" in columns:
         checks["timestamp is not a time"] = pl.col("timestamp").is_null()
     return pl.coalesce(pl.when(bad).then(pl.lit(reason)) for reason, bad in checks.items())
