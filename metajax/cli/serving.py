@@ -12,6 +12,7 @@ from metajax.serving.settings import Buckets, Settings
 
 if TYPE_CHECKING:
     from metajax.serving.access import Access
+    from metajax.serving.tokens import WebTokens
 
 KEYS = Path("keys.json")
 DEFAULT = Settings()
@@ -103,13 +104,18 @@ def _serve(run: Path, options: ServeOptions) -> None:
     parts = load_experiment(options.experiment) if options.experiment else None
     load = partial(Version.load, experiment=parts, public_key=options.public_key)
     versions = Versions(load(run), settings, load=load)
-    listening = open_socket(options.host, options.port)
-    address = f"http://{options.host}:{listening.getsockname()[1]}"
-    new_key = _first_key(options.keys)
-    access = _access(options, settings)
-    service = Service(versions, open_store(users), settings, Metrics())
-    server = Server(make_app(service, access), service, lambda: print(_greeting(address, options, new_key), flush=True))
-    server.run(sockets=[listening])
+    tokens = _tokens(options)
+    with open_socket(options.host, options.port) as listening:
+        address = f"http://{options.host}:{listening.getsockname()[1]}"
+        store = open_store(users)
+        new_key = _first_key(options.keys)  # after all that may fail: it is shown once
+        access = _access(options, settings, tokens)
+        service = Service(versions, store, settings, Metrics())
+        greet = partial(_greet, address, options, new_key)
+        server = Server(make_app(service, access), service, greet)
+        server.run(sockets=[listening])
+    if service.failure is not None:
+        raise service.failure
     if versions.loading is not None or not versions.is_ready:
         os._exit(0)  # all is closed; only a compilation is still running, and nothing can stop it
 
@@ -124,13 +130,11 @@ def _store_address(options: ServeOptions) -> str:
 
 
 def _settings(run: Path, options: ServeOptions) -> Settings:
-    from metajax.recommender import artifact_folder
-
     return Settings(
         buckets=Buckets(tasks=options.buckets),
         max_waiting=options.max_waiting,
         deadline=options.deadline,
-        models=options.models or artifact_folder(run).resolve().parent,
+        models=options.models or run.resolve().parent,
         secure_cookies=options.secure_cookies,
         linger=options.linger,
         log_requests=options.log_requests,
@@ -139,14 +143,20 @@ def _settings(run: Path, options: ServeOptions) -> Settings:
     )
 
 
-def _access(options: ServeOptions, settings: "Settings") -> "Access":
+def _tokens(options: ServeOptions) -> "WebTokens | None":
+    from metajax.serving.tokens import WebTokens
+
+    return WebTokens.from_file(options.jwt_key) if options.jwt_key else None
+
+
+def _access(options: ServeOptions, settings: Settings, tokens: "WebTokens | None") -> "Access":
     from metajax.serving.access import Access
     from metajax.serving.keys import Keys
-    from metajax.serving.tokens import Sessions, WebTokens
+    from metajax.serving.tokens import Sessions
 
     keys = Keys(options.keys)
     sessions = Sessions(keys.derived("session"), settings.session_rate) if options.page else None
-    return Access(keys, sessions, WebTokens.from_file(options.jwt_key) if options.jwt_key else None)
+    return Access(keys, sessions, tokens)
 
 
 def _first_key(path: Path) -> str | None:
@@ -155,7 +165,7 @@ def _first_key(path: Path) -> str | None:
     return None if path.exists() else create_key(path, ("recommend", "feedback"))
 
 
-def _greeting(address: str, options: ServeOptions, new_key: str | None) -> str:
+def _greet(address: str, options: ServeOptions, new_key: str | None) -> None:
     lines = [f"The page:  {address}/", f"The API:   {address}/docs"]
     if new_key is None:
         lines.append(f"A key:     metajax serve keys create --scope recommend --scope feedback --file {options.keys}")
@@ -166,7 +176,7 @@ def _greeting(address: str, options: ServeOptions, new_key: str | None) -> str:
             f"           It is shown this once; {options.keys} has its hash.",
             f'Try:       {call} {address}/v1/recommend -d \'{{"user": "me"}}\'',
         ]
-    return "\n".join(lines)
+    print("\n".join(lines), flush=True)
 
 
 def _keys(arguments: Sequence[str]) -> None:
@@ -185,7 +195,8 @@ def _keys(arguments: Sequence[str]) -> None:
         Args:
             scope: What the key may do; once for each scope.
             user: The only user whose state it may read and move; any by default.
-            rate: Requests per second that it may make; any number by default.
+            rate: Requests per second that it may make, of which each event and each request of a batch counts as one;
+                any number by default.
             file: Of keys; made if there is none.
         """
         from metajax.serving.keys import create_key

@@ -51,6 +51,11 @@ class Access:
             raise forbidden(f"This needs a key of the scope {scope}.")
         return found
 
+    def charge(self, found: Principal, count: int) -> None:
+        """Count what a request holds, requests or events, as so many requests: one is counted already."""
+        if found.rate is not None:
+            self.rates.charge(found.name, count - 1)
+
     async def guard(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Let a request pass, or raise; the principal is put into its state."""
         scope = handler.opt.get("scope")

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from metajax.errors import StoreError
 from metajax.serving.drift import Drift
@@ -18,16 +18,19 @@ FUTURE = 3600.0
 
 
 async def store_feedback(
-    events: Sequence[FeedbackEvent], *, store: UserStore, version: Version, drift: Drift
+    events: Sequence[FeedbackEvent], *, store: UserStore, version_of: Callable[[str], Version], drift: Drift
 ) -> list[FeedbackResult]:
-    """Store events, and report those that make no sense, each by itself. What is reported stored is durable."""
+    """Store events, and report those that make no sense to who answers their user, each by itself.
+
+    What is reported stored is durable.
+    """
     now = time.time()
     results: list[FeedbackResult] = []
     sound: list[Event] = []
     for one in events:
         name = one.id or uuid.uuid4().hex
         event = Event(stored_id(one.user, name), one.user, one.item, one.rating, now if one.time is None else one.time)
-        problem = objection(event, version, now)
+        problem = objection(event, version_of(event.user), now)
         if problem is None:
             sound.append(event)
             results.append(FeedbackResult(name, stored=True))
@@ -38,7 +41,7 @@ async def store_feedback(
     for result, event in zip((one for one in results if one.stored), sound, strict=True):
         result.duplicate = not next(is_new)
         if not result.duplicate:
-            drift.rated(version, event)
+            drift.rated(version_of(event.user), event)
     return results
 
 

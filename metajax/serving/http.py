@@ -113,6 +113,7 @@ class Frame:
 
         is_full = self._full.get(scope["path"])
         if is_full is not None and is_full():
+            scope["path_template"] = scope["path"]
             await refuse(send_framed, too_busy(), request_id)  # at the least cost, so that others are answered in time
             self._measure(scope, status, time.perf_counter() - began)
             return

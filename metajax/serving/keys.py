@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -146,16 +147,17 @@ class Keys:
             return
         self._next_look = now + 1.0
         try:
-            if self._path.stat().st_mtime_ns != self._time:
+            if _stamp(self._path) != self._stamp:
                 self._read()
         except (OSError, StorageError):
             return  # being replaced, or broken: the keys that were read hold on
 
     def _read(self) -> None:
+        stamp = _stamp(self._path) if self._path.exists() else None  # first: what replaces it meanwhile is seen later
         document = read_keys(self._path)
         if len(document.secret) < 64:
             raise StorageError(f"The secret of {self._path} is shorter than 256 bits. Make a new file of keys.")
-        self._time = self._path.stat().st_mtime_ns
+        self._stamp = stamp
         self._next_look = time.monotonic() + 1.0
         self._secret = document.secret
         self._keys = {key.id: key for key in document.keys}
@@ -165,10 +167,19 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what changes with a file's content."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def _write(path: Path, document: KeyFile) -> None:
-    """Write the file so that its owner alone reads it, from the first byte on."""
+    """Write the file so that its owner alone reads it, from the first byte on; one that is there keeps its mode."""
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
     before = os.umask(0o077)
     try:
-        files.write_json(path, msgspec.to_builtins(document))
+        with files.atomic(path) as temporary:
+            files.write_json(temporary, msgspec.to_builtins(document))
+            temporary.chmod(mode)
     finally:
         os.umask(before)

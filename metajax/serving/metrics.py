@@ -56,6 +56,7 @@ class Metrics:
         about = "Share of a list that the shadow lists too"
         self.shadow_overlap = Histogram("metajax_shadow_overlap", about, ["model"], buckets=TENTHS, registry=registry)
         self.storing = Gauge("metajax_storing", "Requests with feedback that are being worked on", registry=registry)
+        self.erasing = Gauge("metajax_erasing", "Erasures that are being worked on", registry=registry)
         self.ready = Gauge("metajax_ready", "1 once all is compiled, until the service is to end", registry=registry)
         self.store_seconds = Histogram(
             "metajax_store_seconds",

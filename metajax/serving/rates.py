@@ -27,3 +27,9 @@ class Rates:
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)
         return 0 if is_open else max(1, math.ceil((1 - level) / rate))
+
+    def charge(self, name: str, count: int) -> None:
+        """Take so many more for a request that was let in, for what it holds: what is missing is waited for later."""
+        if name in self._buckets:
+            level, since = self._buckets[name]
+            self._buckets[name] = (level - count, since)

@@ -52,7 +52,7 @@ async def questions(
     exclude: Annotated[list[str] | None, QueryParameter(max_items=1000)] = None,
 ) -> CatalogueItems:
     """Return the items whose ratings would tell the most of a user; `exclude` what they said they do not know."""
-    name = user_of_path(user, request)
+    name = user_of_path(request)
     async with service.listing.place():
         version, positions, worth = await service.questions(name, n, exclude or [])
     found = zip(positions.tolist(), worth.tolist(), strict=True)

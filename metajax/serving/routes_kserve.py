@@ -178,7 +178,10 @@ def _texts(tensor: Tensor) -> list[ItemId]:
 
 
 def _numbers(tensor: Tensor) -> list[float]:
-    numbers = [float(one) for one in tensor.data if isinstance(one, int | float) and not isinstance(one, bool)]
+    try:
+        numbers = [float(one) for one in tensor.data if isinstance(one, int | float) and not isinstance(one, bool)]
+    except OverflowError as error:
+        raise invalid(f"The tensor {tensor.name} has a number that is larger than any of 64 bits.") from error
     if tensor.datatype == "BYTES" or tensor.shape != [len(numbers)] or len(numbers) != len(tensor.data):
         raise invalid(f"The tensor {tensor.name} has numbers as data, their datatype, and their number as its shape.")
     return numbers

@@ -9,9 +9,9 @@ from litestar.params import JSONBody
 from msgspec import UNSET
 
 from metajax.serving import schemas
-from metajax.serving.access import check_user
+from metajax.serving.access import check_user, principal
 from metajax.serving.answers import ERRORS
-from metajax.serving.dependencies import TheService
+from metajax.serving.dependencies import TheAccess, TheService
 from metajax.serving.http import problem_of, request_id
 from metajax.serving.problems import invalid
 from metajax.serving.schemas import (
@@ -24,6 +24,9 @@ from metajax.serving.schemas import (
     FeedbackResults,
 )
 from metajax.serving.service import Service
+
+AT_ONCE = 8
+"""Requests of a batch that are worked on at the same time: it must not take all places of the service."""
 
 
 async def answer(
@@ -44,14 +47,18 @@ async def recommend(
 
 
 @post("/v1/recommend:batch", status_code=200, opt={"scope": "recommend"}, responses=ERRORS, summary="Recommend to many")
-async def recommend_batch(data: JSONBody[Batch], request: Request[Any, Any, Any], service: TheService) -> BatchResults:
-    """Answer many requests; an error of one is no error of another."""
-    name = request_id(request)
+async def recommend_batch(
+    data: JSONBody[Batch], request: Request[Any, Any, Any], service: TheService, access: TheAccess
+) -> BatchResults:
+    """Answer many requests, a few at a time; an error of one is no error of another. Each counts in a key's rate."""
+    access.charge(principal(request), len(data.requests))
+    name, few = request_id(request), asyncio.Semaphore(min(AT_ONCE, service.settings.max_waiting))
 
     async def result(number: int, one: schemas.Request) -> BatchResult:
         part = f"{name}.{number}"
         try:
-            return BatchResult(ok=await answer(service, one, request, part))
+            async with few:
+                return BatchResult(ok=await answer(service, one, request, part))
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:
@@ -62,9 +69,15 @@ async def recommend_batch(data: JSONBody[Batch], request: Request[Any, Any, Any]
 
 
 @post("/v1/feedback", status_code=200, opt={"scope": "feedback"}, responses=ERRORS, summary="Rate")
-async def feedback(data: JSONBody[Feedback], request: Request[Any, Any, Any], service: TheService) -> FeedbackResults:
-    """Store events: what is answered as stored is durable, and the next list knows it. Null withdraws a rating."""
+async def feedback(
+    data: JSONBody[Feedback], request: Request[Any, Any, Any], service: TheService, access: TheAccess
+) -> FeedbackResults:
+    """Store events: what is answered as stored is durable, and the next list knows it. Null withdraws a rating.
+
+    Each counts in a key's rate.
+    """
     events = _events(data)
+    access.charge(principal(request), len(events))
     for event in events:
         check_user(request, event.user)
     async with service.storing.place():

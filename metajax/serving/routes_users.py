@@ -1,7 +1,10 @@
 """Routes about one user: what is kept, forgetting it, and the page's session."""
 
+import re
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
+import msgspec
 from litestar import Request, Response, delete, get
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
@@ -11,17 +14,17 @@ from metajax.serving.answers import ERRORS, NOT_FOUND
 from metajax.serving.dependencies import TheAccess, TheService
 from metajax.serving.feedback import SEPARATOR
 from metajax.serving.problems import RequestError, invalid
-from metajax.serving.schemas import Erased, Session, StoredEvent, User
+from metajax.serving.schemas import Erased, Session, StoredEvent, User, UserId
 from metajax.serving.tokens import SESSION_SECONDS
 
 SESSIONS_PER_SECOND = 20.0
-LONGEST = 128
+_PATH = re.compile(rb"/v1/[^/]+/(.*)", re.DOTALL)
 
 
 @get("/v1/users/{user:path}", opt={"scope": "feedback"}, responses=ERRORS, summary="Export a user")
 async def export_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> User:
     """Return all that is kept about a user; of somebody whom nobody has seen, empty lists."""
-    name = user_of_path(user, request)
+    name = user_of_path(request)
     async with service.listing.place():
         record, version = await service.user(name)
     titles, position = version.catalogue.titles, version.catalogue.position
@@ -42,8 +45,8 @@ async def export_user(user: FromPath[str], request: Request[Any, Any, Any], serv
 @delete("/v1/users/{user:path}", status_code=200, opt={"scope": "feedback"}, responses=ERRORS, summary="Forget a user")
 async def erase_user(user: FromPath[str], request: Request[Any, Any, Any], service: TheService) -> Response[Erased]:
     """Delete all that is kept about a user: events and states. A session that is bound to the user ends."""
-    name = user_of_path(user, request)
-    async with service.storing.place():
+    name = user_of_path(request)
+    async with service.erasing.place():
         response = Response(Erased(name, await service.erase(name)))
     if principal(request).name.startswith("session:"):
         response.delete_cookie(COOKIE, path="/")
@@ -70,10 +73,15 @@ async def session(request: Request[Any, Any, Any], service: TheService, access: 
     return response
 
 
-def user_of_path(path: str, request: Request[Any, Any, Any]) -> str:
-    """Return the user that a path names: ids may hold slashes."""
-    name = path.removeprefix("/")
-    if not 0 < len(name) <= LONGEST or not name.isprintable():
-        raise invalid(f"A user's id has 1 to {LONGEST} printable characters.")
+def user_of_path(request: Request[Any, Any, Any]) -> str:
+    """Return the user that a path such as /v1/users/<id> names, as it was sent; who asks must be allowed to ask.
+
+    Ids may hold slashes, of which the parameter that a handler gets has lost those at its ends.
+    """
+    sent = _PATH.fullmatch(unquote_to_bytes(request.scope["raw_path"].partition(b"?")[0]))
+    try:
+        name = msgspec.convert(sent[1].decode() if sent else "", UserId)
+    except (UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise invalid(f"The path does not end with a user's id: {error}.") from error
     check_user(request, name)
     return name

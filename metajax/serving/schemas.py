@@ -4,8 +4,10 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="The client's own id.")]
+PRINTABLE = r"^[^\x00-\x1f\x7f]+(?!\n)$"
+IN_A_PATH = r"^(?!\.{1,2}$|/+$)[^\x00-\x1f\x7f]+(?!\n)$"
+"""Also neither `.` nor `..` nor slashes alone, which no path can name."""
+UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=IN_A_PATH, description="The client's own id.")]
 ItemId = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE, description="The data's own id.")]
 EventId = Annotated[
     str,

@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
 from metajax.errors import ConfigError
 from metajax.serving.http import Frame
+from metajax.serving.protocol import BoundedProtocol
 from metajax.serving.service import Service
 
 HEADER_SECONDS = 10.0
-"""Time that a new connection has to begin a request."""
+"""Time in which the headers of a request must have come, and the rest of a body that nobody reads."""
 
 
 def open_socket(host: str, port: int) -> socket.socket:
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=BoundedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -64,7 +64,6 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._on_start = on_start
-        self._waiting_since: dict[Any, float] = {}
         self._is_settled = False
         self._ends_at: float | None = None
 
@@ -76,11 +75,11 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look after what uvicorn does not, ten times a second."""
         if counter % 10 == 0:
-            self._close_those_who_say_nothing()
+            self._close_those_who_are_slow()
         if self._service.is_ready and not self._is_settled:
             self._is_settled = True
             settle()
-        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+        if self._service.failure is not None or (self._ends_at is not None and time.monotonic() >= self._ends_at):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -92,10 +91,8 @@ class Server(uvicorn.Server):
         self._ends_at = time.monotonic() + linger
         self.should_exit = not linger
 
-    def _close_those_who_say_nothing(self) -> None:
-        now = time.monotonic()
-        silent = {one for one in self.server_state.connections if getattr(one, "cycle", self) is None}
-        self._waiting_since = {one: self._waiting_since.get(one, now) for one in silent}
-        for connection, since in self._waiting_since.items():
-            if now - since > HEADER_SECONDS and connection.transport is not None:
-                connection.transport.close()
+    def _close_those_who_are_slow(self) -> None:
+        latest = time.monotonic() - HEADER_SECONDS
+        for one in list(self.server_state.connections):
+            if isinstance(one, BoundedProtocol) and one.waits_since is not None and one.waits_since < latest:
+                one.transport.close()

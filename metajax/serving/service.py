@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Coroutine, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -39,7 +40,11 @@ FLUSH_SECONDS = 1.0
 
 
 class Service:
-    """Answers requests. `start` it in an event loop, and `close` it."""
+    """Answers requests. `start` it in an event loop, and `close` it.
+
+    Attributes:
+        failure: why the first version cannot answer, and never will: the process is to end.
+    """
 
     def __init__(self, versions: Versions, store: UserStore, settings: Settings, metrics: Metrics) -> None:
         """Hold the parts; nothing is compiled yet."""
@@ -51,7 +56,9 @@ class Service:
         self.batcher = Batcher(settings.buckets, metrics)
         self.listing = Admission(settings.max_waiting, settings.deadline, metrics.admitted)
         self.storing = Admission(settings.max_storing, settings.deadline, metrics.storing)
+        self.erasing = Admission(settings.max_erasing, settings.erase_deadline, metrics.erasing)
         self.is_closing = False
+        self.failure: BaseException | None = None
         self._later: set[asyncio.Task[None]] = set()
         self._warming: asyncio.Task[None] | None = None
 
@@ -64,7 +71,7 @@ class Service:
         """Begin to answer, and compile the first version meanwhile."""
         self.batcher.start()
         self._warming = asyncio.get_running_loop().create_task(self.versions.warm_up_first())
-        self._warming.add_done_callback(self._done)
+        self._warming.add_done_callback(self._warmed)
 
     async def close(self) -> None:
         """Finish what was begun, and close the store."""
@@ -116,7 +123,8 @@ class Service:
             RequestError: if the store is gone.
         """
         self._must_be_ready()
-        return await store_feedback(events, store=self.store, version=self.versions.active, drift=self.drift)
+        version_of = cache(lambda user: self.versions.of(user)[0])  # throughout, whatever is promoted meanwhile
+        return await store_feedback(events, store=self.store, version_of=version_of, drift=self.drift)
 
     async def user(self, user: str) -> tuple[UserRecord, Version]:
         """Return all that is kept about a user, and the version whose state that is."""
@@ -207,6 +215,10 @@ class Service:
         task = asyncio.get_running_loop().create_task(work)
         self._later.add(task)
         task.add_done_callback(self._done)
+
+    def _warmed(self, task: asyncio.Task[None]) -> None:
+        self._done(task)
+        self.failure = None if task.cancelled() else task.exception()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._later.discard(task)

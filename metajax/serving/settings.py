@@ -52,6 +52,10 @@ class Settings:
     """Requests with feedback that are in the service at once; one more is answered 429."""
     deadline: float = 2.0
     """Seconds after which a request is answered 504."""
+    max_erasing: int = 4
+    """Erasures that are in the service at once; one more is answered 429."""
+    erase_deadline: float = 60.0
+    """Seconds after which an erasure is answered 504: it may have the store's file rewritten."""
     max_body: int = 1 << 20
     """Bytes of a request's body; more are answered 413."""
     max_state: int = 1 << 16
@@ -59,7 +63,7 @@ class Settings:
     max_versions: int = 4
     """Versions of the model that are held in memory at once."""
     models: Path | None = None
-    """Folder below which an administrator may load models; that of the first model's folder by default."""
+    """Folder below which an administrator may load models; the current one by default."""
     secure_cookies: bool = False
     """Mark that cookie as one for https only: right wherever the service is reached by https."""
     session_rate: float = 20.0

@@ -44,6 +44,9 @@ _SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+_UNSWEPT = "CREATE TABLE IF NOT EXISTS unswept (erasure INTEGER PRIMARY KEY AUTOINCREMENT)"
+"""Erasures whose rows are deleted and may be readable still, for whoever erases next. No number comes again."""
+
 _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -72,7 +75,7 @@ class SqliteStore:
     Erasure rewrites the file without the user and empties its log, so that nothing of the user can be read there. All
     erasures that wait share one rewrite, which takes a second or two for a million events; other writes wait for it,
     reads do not. Where it fails, as on a full disk or beside a process that reads for long, the user is deleted all
-    the same, and the next erasure rewrites.
+    the same, and the next erasure rewrites. One that finds nothing to delete or to rewrite costs nothing.
 
     Args:
         path: in a folder that exists.
@@ -81,7 +84,6 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, busy_seconds: float = 5.0):
         self._path = path
-        self._is_to_be_swept = False
         self._waiting: deque[_Waiting] = deque()
         self._reading: deque[_Reading] = deque()
         with _errors_told(path):
@@ -112,9 +114,13 @@ class SqliteStore:
         check_names(user)
 
         def delete(connection: sqlite3.Connection) -> int:
-            connection.execute("DELETE FROM states WHERE user = ?", (user,))
-            self._is_to_be_swept = True
-            return connection.execute("DELETE FROM events WHERE user = ?", (user,)).rowcount
+            states, events = (
+                connection.execute(f"DELETE FROM {table} WHERE user = ?", (user,)).rowcount  # nosec B608 # two names
+                for table in ("states", "events")
+            )
+            if states + events:
+                connection.execute("INSERT INTO unswept DEFAULT VALUES")
+            return events
 
         count = await self._write(delete)
         await asyncio.wrap_future(self._submit(self._writer, self._sweep))
@@ -152,6 +158,7 @@ class SqliteStore:
                 group.append(self._reading.popleft())
             except IndexError:
                 break
+        group = [reading for reading in group if not reading.future.done()]  # else who asked has given up
         if not group:
             return
         try:
@@ -228,17 +235,18 @@ class SqliteStore:
 
         `secure_delete` overwrites rows, but not the copies that a b-tree leaves in a page whose rows moved to another.
         """
-        if not self._is_to_be_swept:
-            return
         try:
+            (latest,) = self._write_connection.execute("SELECT max(erasure) FROM unswept").fetchone()
+            if latest is None:
+                return
             self._write_connection.execute("VACUUM")
             busy, *_ = self._write_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                self._write_connection.execute("DELETE FROM unswept WHERE erasure <= ?", (latest,))
         except sqlite3.Error as error:
             _logger.warning(
                 "Erased users may be readable in free space of %s until the next erasure: %s", self._path, error
             )
-        else:
-            self._is_to_be_swept = bool(busy)
 
 
 def _answer(group: Sequence[_Reading], outcomes: Sequence[Outcome]) -> None:
@@ -327,6 +335,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if application != _APPLICATION:
             for statement in _SCHEMA:
                 connection.execute(statement)
+        connection.execute(_UNSWEPT)
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(f"{path} is kept with journal_mode={mode}, but wal is needed: put it on a local disk.")

@@ -30,11 +30,12 @@ def state_from_bytes(content: bytes, like: Sequence[np.ndarray]) -> Leaves | Non
 
 
 def unknown_to(state: StoredState, record: UserRecord) -> dict[str, float] | None:
-    """Return the ratings that a state must be adapted to; None if it cannot be: it knows one that no longer holds."""
-    ratings = record.ratings()
+    """Return the ratings that a state must be adapted to.
+
+    None if it cannot be: it knows one that no longer holds, or that is newer now, after which others came.
+    """
+    ratings = list(record.ratings().items())
     if state.revision > record.revision:
         return None
-    known = record.ratings(state.revision) if state.revision < record.revision else ratings
-    if any(ratings.get(item) != rating for item, rating in known.items()):
-        return None
-    return {item: rating for item, rating in ratings.items() if item not in known}
+    known = list(record.ratings(state.revision).items()) if state.revision < record.revision else ratings
+    return dict(ratings[len(known) :]) if ratings[: len(known)] == known else None

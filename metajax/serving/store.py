@@ -71,10 +71,14 @@ class UserRecord(NamedTuple):
         return len(self.events)
 
     def ratings(self, revision: int | None = None) -> dict[str, float]:
-        """Return item -> rating after the first `revision` events, all by default; withdrawn ratings are left out."""
+        """Return item -> rating after the first `revision` events, all by default; withdrawn ratings are left out.
+
+        In the order in which the events that hold were stored: a rating that was corrected is as new as its correction.
+        """
         latest: dict[str, Event] = {}
         for event in self.events[:revision]:
             if event.item not in latest or event.time >= latest[event.item].time:
+                latest.pop(event.item, None)
                 latest[event.item] = event
         return {item: event.rating for item, event in latest.items() if event.rating is not None}
 

@@ -100,7 +100,7 @@ class Version:
         """
         try:
             return [np.asarray(leaf) for leaf in jax.tree.leaves(self._start(features))]
-        except (DataError, pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        except (DataError, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
             raise invalid(f"The features cannot be read: {str(error).splitlines()[0]}") from error
 
     def together(self, starts: Sequence[Leaves]) -> PyTree:

@@ -65,8 +65,11 @@ class Versions:
                 folder = self._permitted(path)
                 name = await self._beside(manifest_hash, folder)
                 if name not in self._held:
-                    self._make_room()
-                    self._held[name] = await self._beside(self._loaded, folder)
+                    self._to_be_let_go()  # before the work of loading
+                    version = await self._beside(self._loaded, folder)
+                    if (idle := self._to_be_let_go()) is not None:
+                        del self._held[idle]
+                    self._held[name] = version
                 self.last_error = None
                 return self._held[name]
             except MetajaxError as error:
@@ -137,13 +140,15 @@ class Versions:
             raise RequestError(400, "refused", f"Models are loaded from below {root} only.")
         return artifact_folder(folder)
 
-    def _make_room(self) -> None:
+    def _to_be_let_go(self) -> str | None:
+        """Return which version must go before one more is held; None if there is room."""
+        if len(self._held) < self._settings.max_versions:
+            return None
         in_use = (self.active, self.previous, self.shadow, self.treatment)
         idle = [name for name, version in self._held.items() if version not in in_use]
-        if len(self._held) >= self._settings.max_versions and not idle:
+        if not idle:
             raise RequestError(400, "too_many", f"All of the {len(self._held)} versions that are held are in use.")
-        if len(self._held) >= self._settings.max_versions:
-            del self._held[idle[0]]
+        return idle[0]
 
     def _loaded(self, folder: Path) -> Version:
         return _checked(self._load(folder), self._settings)

@@ -1,6 +1,7 @@
 """Who may do what: keys, their scopes, users and rates; cookies; tokens; nothing else."""
 
 import json
+import os
 import stat
 import time
 
@@ -41,6 +42,46 @@ def test_the_file_has_no_key(tmp_path):
     assert Keys(path).find(other) is not None
     with pytest.raises(ConfigError, match=f"no key '{name}'"):
         delete_key(path, name)
+
+
+def test_a_file_that_others_may_read_stays_so(tmp_path):
+    """As a container's user must: every key would shut it out else."""
+    path = tmp_path / "keys.json"
+    key = create_key(path, ["recommend"])
+    path.chmod(0o644)
+    create_key(path, ["feedback"])
+    delete_key(path, key.split("_")[1])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    path, other = tmp_path / "keys.json", tmp_path / "other.json"
+    create_key(path, ["recommend"])
+    key = create_key(other, ["recommend"])
+
+    def read_and_replace(path):
+        document = read_keys(path)
+        if other.exists():
+            other.replace(path)
+        return document
+
+    monkeypatch.setattr("metajax.serving.keys.read_keys", read_and_replace)
+    keys = Keys(path)
+    assert keys.find(key) is None
+    keys._next_look = 0.0
+    assert keys.find(key) is not None
+
+
+def test_a_file_that_seems_as_old_is_read_again(tmp_path):
+    """Where a clock is coarse, or a copy keeps its times."""
+    path = tmp_path / "keys.json"
+    create_key(path, ["recommend"])
+    keys, seen = Keys(path), path.stat()
+    key = create_key(path, ["feedback"])
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    keys._next_look = 0.0
+    assert keys.find(key) is not None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +142,33 @@ def test_rates(running):
     assert [one.status_code for one in answers[:2]] == [200, 200]
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+def test_a_rate_counts_the_events_and_the_requests_of_a_batch(running):
+    event, asked = {"user": "anna", "item": "i0", "rating": 4.0}, {"user": "anna"}
+    for path, body in (
+        ("/v1/feedback", {"events": [event] * 40}),
+        ("/v1/recommend:batch", {"requests": [asked] * 40}),
+    ):
+        key = new_key(running, "recommend", "feedback", rate=4.0)
+        assert running.post(path, body, headers=key).status_code == 200
+        refused = running.post("/v1/recommend", asked, headers=key)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate")
+        assert 5 < int(refused.headers["retry-after"]) <= 10  # the bucket had 4 of 40
+
+
+def test_what_a_request_holds_is_waited_for_later():
+    now = [0.0]
+    rates = Rates(lambda: now[0])
+    assert rates.wait("a", 2.0) == 0
+    rates.charge("a", 5)
+    assert rates.wait("a", 2.0) == 3
+    now[0] = 2.4
+    assert rates.wait("a", 2.0) == 1
+    now[0] = 2.5
+    assert [rates.wait("a", 2.0) for _ in range(2)] == [0, 1]
+    rates.charge("nobody", 5)
+    assert rates.wait("nobody", 2.0) == 0
 
 
 def test_a_bucket_fills_again():

@@ -1,8 +1,11 @@
 """What clients are promised: lists, read-your-writes, idempotence, corrections, erasure, errors."""
 
+import asyncio
 import json
 import re
 import time
+from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 from serving import worlds
@@ -69,7 +72,7 @@ def test_a_state_takes_in_the_new_ratings_only(running, monkeypatch):
         running.items({"user": "anna"})
         settled(running)
     position = running.service.versions.active.catalogue.position
-    assert taken == [[position("i3")], [position("i4")], [position("i3"), position("i4")]]
+    assert taken == [[position("i3")], [position("i4")], [position("i4"), position("i3")]]
 
 
 def test_corrections_and_withdrawals_hold(running):
@@ -108,6 +111,33 @@ def test_erasure_leaves_nothing(running):
     user = running.get("/v1/users/anna").json()
     assert (user["events"], user["state_revision"]) == ([], None)
     assert not running.post("/v1/recommend", {"user": "anna"}).json()["user_known"]
+
+
+@pytest.mark.parametrize("user", ["a/", "/a", "a//b", "a?b", "a%2F", "👩\u200d🚀", "a\u00a0b", "...", " "])
+def test_whoever_can_rate_is_exported_and_erased_as_themselves(running, user):
+    running.rate("a", i0=1.0)
+    running.rate(user, i1=2.0)
+    path = f"/v1/users/{quote(user, safe='')}"
+    found = running.get(path).json()
+    assert (found["user"], found["ratings"]) == (user, {"i1": 2.0})
+    assert "i1" not in {one["item"] for one in running.items({"user": user, "n": 20})}
+    assert running.get(f"/v1/questions/{quote(user, safe='')}?n=1").status_code == 200
+    assert running.client.delete(path, headers=running.headers).json() == {"user": user, "events": 1}
+    assert running.get(path).json()["events"] == []
+    assert running.get("/v1/users/a").json()["ratings"] == {"i0": 1.0}
+
+
+@pytest.mark.parametrize("user", [".", "..", "/", "//", "a\n", "\x7f"])
+def test_whom_no_path_can_name_cannot_rate(running, user):
+    response = running.post("/v1/feedback", {"user": user, "item": "i0", "rating": 4.0})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid")
+    assert running.post("/v1/recommend", {"user": user}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["//v1/users/a", "/v1//users/a", "/v1/users/%ff"])
+def test_a_path_that_does_not_name_a_user_is_refused(running, path):
+    response = running.get(f"http://testserver.local{path}")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid")
 
 
 def test_lists_are_of_what_is_asked_for(running):
@@ -152,6 +182,14 @@ def test_a_batch_has_errors_of_its_own(running):
     assert results[2]["ok"]["items"] == running.items({"ratings": LOVES, "n": 3})
 
 
+@pytest.mark.parametrize("max_waiting", [4, Settings().max_waiting])
+def test_a_service_with_nothing_else_to_do_answers_a_whole_batch(version, tmp_path, max_waiting):
+    settings = replace(worlds.SETTINGS, max_waiting=max_waiting)
+    with worlds.running(version, tmp_path, settings=settings) as running:
+        results = running.post("/v1/recommend:batch", {"requests": [{"user": "anna"}] * 100}).json()["results"]
+    assert [list(one) for one in results] == [["ok"]] * 100
+
+
 MALFORMED = {
     "no json": b"{",
     "not unicode": b'{"user": "\xff"}',
@@ -171,6 +209,7 @@ MALFORMED = {
     "an id that does not print": b'{"user": "a\\u0000"}',
     "too many candidates": json.dumps({"user": "a", "candidates": ["i0"] * 5001}).encode(),
     "a feature of objects": b'{"ratings": {}, "features": {"gender": {"a": 1}}}',
+    "a feature of 401 digits": b'{"ratings": {}, "features": {"age": 1' + b"0" * 400 + b"}}",
 }
 
 
@@ -235,6 +274,8 @@ def test_beyond_the_limit_requests_are_turned_away(running):
     running.service.listing.taken = running.service.settings.max_waiting
     response = running.post("/v1/recommend", {"user": "anna"})
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+    counted = 'metajax_request_seconds_count{route="/v1/recommend",status="429"} 1.0'
+    assert counted in running.get("/metrics").text
     results = running.post("/v1/recommend:batch", {"requests": [{"user": "anna"}]}).json()["results"]
     assert results[0]["error"]["code"] == "too_busy"
     running.service.listing.taken = 0
@@ -245,8 +286,6 @@ def test_beyond_the_limit_requests_are_turned_away(running):
 def test_time_is_limited(version, tmp_path):
     class SlowStore(worlds.MemoryStore):
         async def read(self, user, model):
-            import asyncio
-
             await asyncio.sleep(60)
 
     with worlds.running(
@@ -254,6 +293,30 @@ def test_time_is_limited(version, tmp_path):
     ) as running:
         response = running.post("/v1/recommend", {"user": "anna"})
         assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline")
+
+
+def test_an_erasure_has_more_time(version, tmp_path):
+    """As much as the store needs to rewrite its file, and places of its own."""
+
+    class SlowStore(worlds.MemoryStore):
+        seconds = 0.2
+
+        async def erase(self, user):
+            await asyncio.sleep(self.seconds)
+            return await super().erase(user)
+
+    settings = replace(worlds.SETTINGS, deadline=0.1, erase_deadline=2.0)
+    store = SlowStore()
+    with worlds.running(version, tmp_path, store=store, settings=settings) as running:
+        running.service.storing.taken = settings.max_storing
+        response = running.client.delete("/v1/users/anna", headers=running.headers)
+        assert (response.status_code, response.json()) == (200, {"user": "anna", "events": 0})
+        store.seconds = 60
+        response = running.client.delete("/v1/users/anna", headers=running.headers)
+        assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline")
+        running.service.erasing.taken = settings.max_erasing
+        response = running.client.delete("/v1/users/anna", headers=running.headers)
+        assert (response.status_code, response.json()["error"]["code"]) == (429, "too_busy")
 
 
 def test_items_are_found_by_title(running):
@@ -362,6 +425,7 @@ def test_the_open_inference_protocol(running):
         tensors(items=["i0", "i0"], ratings=[1, 2]),
         tensors(items=["i0"], candidates=["i1"]),
         tensors(items=[1], ratings=[1]),
+        tensors(items=["i0"], ratings=[10**400]),
     ):
         response = running.post("/v2/models/metajax/infer", {"inputs": inputs})
         assert response.status_code == 400

@@ -14,6 +14,7 @@ import yaml
 
 from metajax.cli.serving import ServeOptions
 from metajax.serving.metrics import Metrics
+from metajax.serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -61,7 +62,7 @@ def test_promtool_accepts_the_alerts(tmp_path):
         'metajax_store_errors_total{instance="a", call="read"}': "0+1x120",
         'metajax_request_seconds_count{job="metajax", instance="a", route="/v1/recommend", status="200"}': "0+100x120",
         'metajax_request_seconds_count{job="metajax", instance="a", route="/v1/recommend", status="504"}': "0+10x120",
-        'metajax_request_seconds_count{job="metajax", instance="a", route="other", status="429"}': "0+10x120",
+        'metajax_request_seconds_count{job="metajax", instance="a", route="/v1/recommend", status="429"}': "0+10x120",
         'metajax_late_compilations_total{instance="a"}': "0+1x120",
         'metajax_request_seconds_bucket{instance="a", route="/v1/recommend", status="200", le="0.15"}': "0+50x120",
         'metajax_request_seconds_bucket{instance="a", route="/v1/recommend", status="200", le="0.25"}': "0+100x120",
@@ -234,6 +235,26 @@ def test_selectors_select_the_pods():
 
 def test_the_proxy_keeps_to_itself_what_is_for_operators():
     caddyfile = (DEPLOY / "Caddyfile").read_text()
-    assert "path /metrics /v1/admin/*" in caddyfile
+    assert "@inside path /metrics /metrics/* /v1/admin /v1/admin/*\n" in caddyfile
     assert "respond @inside 404" in caddyfile
     assert {"metajax-1:8000", "metajax-2:8000"} <= set(caddyfile.split())
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "//metrics", "/v1/admin/models", "/v1//admin/models/"])
+def test_the_service_takes_a_path_with_slashes_too_many(running, path):
+    """So the proxy must know more than a path as it is written."""
+    response = running.get(f"http://testserver.local{path}")
+    assert response.json()["error"]["message"] == "Not Found" if "admin" in path else response.status_code == 200
+
+
+def test_a_container_can_read_its_models_and_keys():
+    """The file of keys keeps the mode that it is given here: see `test_a_file_that_others_may_read_stays_so`."""
+    head = (DEPLOY / "compose.yaml").read_text().partition("x-metajax")[0]
+    assert "mkdir -p models && mkdir -p -m 700 secrets\n" in head
+    assert head.index("keys create") < head.index("chmod 644 secrets/*") < head.index("docker compose up")
+
+
+def test_a_pod_is_added_for_a_batch_that_waits():
+    pods = OBJECTS["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]
+    assert pods["target"]["averageValue"] == str(Settings().buckets.tasks[-1])
+    assert f"A batch holds {Settings().buckets.tasks[-1]}:" in (DEPLOY / "kubernetes.yaml").read_text()

@@ -1,5 +1,6 @@
 """Whatever the API's description allows, and much that it does not, is answered without a defect."""
 
+import http.client
 import socket
 import threading
 import time
@@ -67,15 +68,76 @@ def test_no_request_meets_a_defect(served):
     assert {200, 400, 404} <= statuses
 
 
+def connected(served):
+    host, port = served[0].removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+UNREAD = b"POST /v1/feedback HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def ask(connection, request=LIVE + b"\r\n"):
+    """Send what is a whole request, or the end of one; return the answer's status and whether it is kept."""
+    connection.sendall(request)
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    answer.read()
+    return answer.status, not answer.will_close
+
+
+def is_closed(connection):
+    """Wait until the service closes a connection, without an answer."""
+    try:
+        return connection.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_slow_clients_hold_nothing_for_long(served, monkeypatch):
-    """Neither one that says nothing, nor one whose body does not come."""
+    """Neither one that says nothing, nor one whose headers or body do not come, be it on a connection that is kept."""
     monkeypatch.setattr("metajax.serving.server.HEADER_SECONDS", 0.0)
-    address, headers = served
-    host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as silent:
-        assert silent.recv(100) == b""
-    with socket.create_connection((host, int(port)), timeout=30) as slow:
+    _, headers = served
+    with connected(served) as silent:
+        assert is_closed(silent)
+    for begun in (b"\r\n", b"GET ", LIVE + b"X-Slow: "):
+        with connected(served) as kept:
+            assert ask(kept) == (200, True)
+            kept.sendall(begun)
+            assert is_closed(kept)
+    for unread in (b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\nX-Trailer: "):
+        with connected(served) as answered:
+            assert ask(answered, UNREAD + unread) == (401, True)
+            answered.sendall(b"1")
+            assert is_closed(answered)
+    with connected(served) as slow:
         lines = ["POST /v1/recommend HTTP/1.1", "Host: x", f"Authorization: {headers['Authorization']}"]
         lines += ["Content-Type: application/json", "Content-Length: 100", "", '{"user"']
         slow.sendall("\r\n".join(lines).encode())
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_a_kept_connection_on_which_nothing_comes_is_kept(served, monkeypatch):
+    monkeypatch.setattr("metajax.serving.server.HEADER_SECONDS", 0.0)
+    with connected(served) as kept:
+        for _ in range(2):
+            assert ask(kept) == (200, True)
+            time.sleep(1.5)
+
+
+LONG = b"a" * 70_000
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("header", [b"", b"X-Long: " + LONG, b"X-Long: a\r\n" * 7000])
+def test_headers_have_an_end(served, header, at_once):
+    """Also of a later request, and of many that come together."""
+    with connected(served) as kept:
+        assert ask(kept, LIVE + b"X-Fits: " + LONG[:60_000] + b"\r\n\r\n") == (200, True)
+        assert ask(kept, (LIVE + b"\r\n") * 2000)[0] == 200
+    with connected(served) as kept:
+        assert ask(kept) == (200, True)
+        long = LIVE + header if header else b"GET /" + LONG
+        if at_once:
+            long += b"\r\n\r\n" if header else b" HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert ask(kept, long) == (400, False)

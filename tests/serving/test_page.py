@@ -266,6 +266,43 @@ def test_five_ratings_change_the_list_a_reload_remembers_and_erasing_forgets(pag
     assert page.window.run("return document.querySelector('#ratings-note').textContent").startswith("None yet")
 
 
+def test_nothing_is_rated_while_all_is_forgotten(page):
+    """What a person clicks on meanwhile would be stored after all is deleted."""
+    page.find_and_rate("i3", 5)
+    page.window.run("""
+        window.real = fetch; window.sent = [];
+        window.fetch = (path, options) => {
+          sent.push(path);
+          if (options.method !== "DELETE") return real(path, options);
+          return new Promise((go) => (window.go = (answer) => go(answer ?? real(path, options))));
+        }""")
+    main = "return document.querySelector('#main').inert"
+
+    def forget():
+        page.window.click("#forget")
+        page.window.click("#forget-confirm")
+        page.window.wait("return Boolean(window.go)")
+        assert page.window.run(main)
+
+    forget()
+    page.window.run("""go(new Response('{"error": {"message": "Not now."}}', {status: 400})); window.go = null""")
+    page.window.wait("return document.querySelector('#problem').textContent.startsWith('Not now.')")
+    page.window.wait("return !document.querySelector('#main').inert")
+    assert page.ratings() == page.stored() == {"i3": 5}
+    assert page.window.run("return document.activeElement.id") == "forget"
+
+    forget()
+    page.window.run("document.querySelector('#results [data-item=i3] input:not(:checked)').click()")
+    page.window.run("go()")
+    page.window.wait("return document.querySelector('#status').textContent.startsWith('You are forgotten')")
+    page.window.wait("return !document.querySelector('#main').inert")
+    assert (page.store.events, page.ratings()) == ([], {})
+    assert "/v1/feedback" not in page.window.run("return sent")
+    assert page.window.run("return document.activeElement.id") == "list-heading"
+    page.find_and_rate("i3", 4)
+    assert page.stored() == {"i3": 4}
+
+
 def test_ratings_are_corrected_and_withdrawn(page):
     page.find_and_rate("i3", 5)
     page.rate("i3", 2.5, "#ratings")

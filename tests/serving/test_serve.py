@@ -7,21 +7,27 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
+from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from serving import worlds
 
 from metajax.cli import main
-from metajax.cli.serving import ServeOptions, _store_address
+from metajax.cli.serving import ServeOptions, _settings, _store_address
+from metajax.errors import StorageError
 from metajax.experiment.artifact import write_artifact
 from metajax.serving.access import Access
 from metajax.serving.app import make_app
 from metajax.serving.keys import Keys, create_key
 from metajax.serving.metrics import Metrics
-from metajax.serving.server import Server
+from metajax.serving.server import Server, open_socket
 from metajax.serving.service import Service
 from metajax.serving.settings import Settings
 from metajax.serving.versions import Versions
@@ -79,15 +85,32 @@ def test_the_address_of_a_store_may_be_in_a_file(tmp_path, capsys):
     assert _store_address(ServeOptions()) == "sqlite:///users.db"
 
 
+@pytest.mark.parametrize("run", ["runs/demo", "models/first"])
+def test_models_are_loaded_from_the_folder_that_the_run_lies_in(tmp_path, monkeypatch, run):
+    """Be it the folder of a run, whose artifact lies within, or an exported artifact."""
+    folder = tmp_path / run
+    (folder / "artifact" if run == "runs/demo" else folder).mkdir(parents=True)
+    (folder / "artifact" if run == "runs/demo" else folder).joinpath("artifact.json").write_text("{}")
+    monkeypatch.chdir(folder.parent)
+    assert _settings(Path(folder.name), ServeOptions()).models == folder.parent
+    assert _settings(folder, ServeOptions(models=tmp_path)).models == tmp_path
+
+
 @pytest.fixture
 def server(version, tmp_path):
-    """Return a server that lingers for five seconds, and has not begun."""
+    """Return a server that has not begun."""
+    server = make_server(version, tmp_path)
+    yield server
+    asyncio.run(server._service.close())
+
+
+def make_server(version, tmp_path):
+    """Return a server that lingers for five seconds."""
     create_key(tmp_path / "keys.json", ("recommend",))
     settings = Settings(buckets=worlds.BUCKETS, linger=5.0)
     service = Service(Versions(version, settings), worlds.MemoryStore(), settings, Metrics())
     app = make_app(service, Access(Keys(tmp_path / "keys.json"), None, None))
-    yield Server(app, service, print)
-    asyncio.run(service.close())
+    return Server(app, service, print)
 
 
 def test_a_server_that_lingers_takes_requests_though_it_is_not_ready(server, monkeypatch):
@@ -107,6 +130,32 @@ def test_ctrl_c_and_a_second_signal_do_not_wait(server):
     server._service.is_closing = False
     server.handle_exit(signal.SIGINT, None)
     assert (server.should_exit, server.force_exit) == (True, False)
+
+
+def test_a_first_version_that_cannot_answer_ends_the_server(version, tmp_path, monkeypatch):
+    async def fail():
+        raise StorageError("planted")
+
+    server = make_server(version, tmp_path)
+    service = server._service
+    monkeypatch.setattr(service.versions, "warm_up_first", fail)
+    listening = open_socket("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert str(service.failure) == "planted"
+    assert not service.is_ready
+
+
+@pytest.mark.parametrize("options", [["--store", "sqlite:///nowhere/users.db"], ["--jwt-key", "nothing.pem"]])
+def test_no_key_is_made_that_is_not_shown(as_services_run, tmp_path, capsys, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("metajax.serving.logs.log_as_json", lambda: None)
+    write_artifact(worlds.make_artifact(), tmp_path / "model")
+    assert main(["serve", "model", "--port", "0", *options]) == 5
+    assert options[1].removeprefix("sqlite:///") in capsys.readouterr().err
+    assert not (tmp_path / "keys.json").exists()
 
 
 class Process:
@@ -172,6 +221,16 @@ def test_a_process_keeps_what_it_acknowledged_and_ends_in_order(as_services_run,
     code, errors = second.end(signal.SIGTERM)
     assert code == 0, errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_a_process_whose_model_predicts_no_number_ends_with_an_error(as_services_run, tmp_path):
+    artifact = worlds.make_artifact()
+    nothing = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), artifact.meta_params)
+    write_artifact(replace(artifact, meta_params=nothing), tmp_path / "model")
+    process = Process(tmp_path)
+    assert process.process.wait(120) == 5
+    assert "predicts no number" in process.end(signal.SIGTERM)[1]
 
 
 @pytest.mark.slow

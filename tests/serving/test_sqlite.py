@@ -150,6 +150,48 @@ def test_an_erasure_that_cannot_rewrite_deletes_all_the_same(tmp_path, caplog):
     assert asyncio.run(run()) == (1, True, 1, False)
 
 
+def test_the_file_is_rewritten_only_where_something_was_erased(tmp_path):
+    told = []
+
+    async def run() -> list[tuple[int, int]]:
+        store = SqliteStore(tmp_path / "users.db")
+        store._write_connection.set_trace_callback(told.append)
+        await store.append([event(0), event(1, "v")])
+        await store.write_state("v", StoredState("m", 1, b"state"))
+        found = [(await store.erase(user), told.count("VACUUM")) for user in ("nobody", "u", "u", "v")]
+        store._write_connection.execute("INSERT INTO states (user, model, revision, state) VALUES ('w', 'm', 1, '')")
+        found.append((await store.erase("w"), told.count("VACUUM")))
+        await store.close()
+        return found
+
+    assert asyncio.run(run()) == [(0, 0), (1, 1), (0, 1), (1, 2), (0, 3)]
+
+
+@pytest.mark.parametrize("again", ["the next process", "another that shares the file"])
+def test_an_erasure_that_was_cut_off_is_finished_when_it_is_asked_for_again(tmp_path, again):
+    """By the death of its process, between the deletion and the rewriting."""
+    path = tmp_path / "users.db"
+
+    async def run() -> tuple[bool, int, bool]:
+        first = SqliteStore(path)
+        second = SqliteStore(path) if again == "another that shares the file" else None
+        await first.append([event(number, "NAME") for number in range(1000)])
+        first._write_connection.execute("PRAGMA secure_delete = OFF")
+        first._sweep = lambda: None
+        await first.erase("NAME")
+        before = is_readable()
+        await first.close()
+        second = second or SqliteStore(path)
+        found = before, await second.erase("NAME"), is_readable()
+        await second.close()
+        return found
+
+    def is_readable() -> bool:
+        return any(b"NAME" in file.read_bytes() for file in tmp_path.iterdir())
+
+    assert asyncio.run(run()) == (True, 0, False)
+
+
 def test_calls_that_wait_share_a_commit(tmp_path):
     commits = []
 
@@ -190,15 +232,15 @@ def test_a_call_that_fails_does_not_fail_those_it_would_share_a_commit_with(tmp_
 
 
 def test_reads_that_wait_share_a_transaction_and_no_error(tmp_path):
-    """Of users u, v and w, one of whom cannot be read and one of whose readers has gone."""
-    begun = []
+    """Of users u, v and w, one of whom cannot be read and one of whose readers has gone: that read is not run."""
+    told = []
 
     async def run() -> list:
         store = SqliteStore(tmp_path / "users.db")
         users = dict(zip("uvw", [event(number)._replace(user=user) for number, user in enumerate("uvw")], strict=True))
         await store.append(list(users.values()))
         store._write_connection.execute("INSERT INTO states (user, model, revision, state) VALUES ('v', 'm', 9, '')")
-        store._read_connection.set_trace_callback(lambda sql: begun.append(sql) if sql == "BEGIN" else None)
+        store._read_connection.set_trace_callback(told.append)
         go = threading.Event()
         store._reader.submit(go.wait)
         waiting = [asyncio.create_task(store.read(user, model)) for user, model in ("um", "wm", "uo", "vo")]
@@ -206,7 +248,7 @@ def test_reads_that_wait_share_a_transaction_and_no_error(tmp_path):
         waiting[1].cancel()
         go.set()
         together = await asyncio.gather(*waiting, return_exceptions=True)
-        assert len(begun) == 1
+        assert (told.count("BEGIN"), "'w'" in str(told)) == (1, False)
         apart = await asyncio.gather(*(store.read(user, "m") for user in "uv"), return_exceptions=True)
         assert (await store.read("w", "m")).events == (users["w"],)
         await store.close()

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metajax.errors import DataError
-from metajax.serving.store import MAX_BYTES, Event, UserRecord, check_events, check_names
+from metajax.serving.states import unknown_to
+from metajax.serving.store import MAX_BYTES, Event, StoredState, UserRecord, check_events, check_names
+
+
+def record(*events: tuple[str, float | None, float]) -> UserRecord:
+    return UserRecord([Event(str(number), "u", *event) for number, event in enumerate(events)], None)
 
 
 def ratings(*events: tuple[str, float | None, float], revision: int | None = None) -> dict[str, float]:
-    stored = [Event(str(number), "u", *event) for number, event in enumerate(events)]
-    return UserRecord(stored, None).ratings(revision)
+    return record(*events).ratings(revision)
 
 
 def test_the_later_of_two_ratings_holds_in_whatever_order_they_came():
@@ -28,6 +32,31 @@ def test_a_withdrawn_rating_is_left_out_until_a_later_one():
     assert ratings(("a", 2.0, 10.0), ("b", 1.0, 10.0), ("a", None, 20.0)) == {"b": 1.0}
     assert ratings(("a", None, 20.0), ("a", 2.0, 10.0)) == {}
     assert ratings(("a", None, 20.0), ("a", 2.0, 30.0)) == {"a": 2.0}
+
+
+def test_a_corrected_rating_is_as_new_as_its_correction():
+    first = [("a", 2.0, 10.0), ("b", 3.0, 11.0), ("c", 3.0, 12.0)]
+    assert list(ratings(*first, ("a", 5.0, 13.0))) == ["b", "c", "a"]
+    assert list(ratings(*first, ("a", 5.0, 9.0))) == ["a", "b", "c"]  # what came late corrects nothing
+    assert list(ratings(*first, ("a", None, 13.0), ("a", 2.0, 14.0))) == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("later", "unknown"),
+    [
+        ([], {}),
+        ([("c", 1.0, 12.0)], {"c": 1.0}),
+        ([("d", 4.0, 12.0), ("c", 1.0, 12.0), ("d", 5.0, 13.0)], {"c": 1.0, "d": 5.0}),
+        ([("a", 5.0, 12.0)], None),
+        ([("a", None, 12.0)], None),
+        ([("a", 2.0, 12.0)], None),  # the same, but after b
+        ([("b", 3.0, 12.0)], {}),
+        ([("a", 5.0, 9.0)], {}),
+    ],
+)
+def test_a_state_takes_in_what_comes_after_all_that_it_knows(later, unknown):
+    state = StoredState("m", 2, b"")
+    assert unknown_to(state, record(("a", 2.0, 10.0), ("b", 3.0, 11.0), *later)) == unknown
 
 
 def test_a_revision_sees_the_first_events_only():

@@ -29,11 +29,14 @@ def artifacts(as_services_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for seed, name in enumerate(("one", "two")):
         write_artifact(worlds.make_artifact(seed=seed), folder / name)
-    shutil.copytree(folder / "two", folder / "corrupt")
-    content = bytearray((folder / "corrupt" / "arrays.safetensors").read_bytes())
-    content[-1] ^= 1
-    (folder / "corrupt" / "arrays.safetensors").write_bytes(content)
+    alter(shutil.copytree(folder / "two", folder / "corrupt"))
     return folder
+
+
+def alter(artifact):
+    content = bytearray((artifact / "arrays.safetensors").read_bytes())
+    content[-1] ^= 1
+    (artifact / "arrays.safetensors").write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +144,23 @@ def test_users_are_split_and_stay_where_they_are(admin):
     assert admin.post("/v1/recommend", {"user": "1", "n": 1}).json()["arm"] == "a"
 
 
+def test_an_event_is_judged_by_the_version_that_answers_its_user(version, tmp_path):
+    """One whose ratings go to ten, with a mean of seven."""
+    wide = Version(Recommender(replace(worlds.make_artifact(), scale=(1.0, 10.0), offset=7.0)), "wide")
+    with worlds.running(version, tmp_path) as running:
+        versions = running.service.versions
+        versions._held["wide"] = wide
+        versions.split("wide", 0.5)
+        users = {versions.of(user)[1]: user for user in map(str, range(40))}
+        events = [{"user": users[arm], "item": "i0", "rating": 8.0} for arm in "ab"]
+        results = running.post("/v1/feedback", {"events": events}).json()["results"]
+        assert [one["stored"] for one in results] == [False, True]
+        assert results[0]["error"]["message"] == "The rating is 8, but ratings go from 1 to 5."
+        versions.promote("wide")
+        assert running.post("/v1/feedback", events[0]).json()["results"][0]["stored"]
+        assert "metajax_rating_shift 1.0" in running.get("/metrics").text
+
+
 def test_a_shadow_answers_nobody(admin):
     (name,) = models(admin.get("/v1/admin/models"))
     (other,) = models(admin.post("/v1/admin/models:load", {"path": "two"})).keys() - {name}
@@ -171,6 +191,19 @@ def test_no_more_versions_are_held_than_there_is_room_for(artifacts, load, tmp_p
     with worlds.running(first, tmp_path, settings=settings, scopes=("admin",), load=load) as running:
         response = running.post("/v1/admin/models:load", {"path": "two"})
         assert (response.status_code, response.json()["error"]["code"]) == (400, "too_many")
+
+
+def test_an_idle_version_goes_once_another_can_answer_in_its_place(artifacts, load, tmp_path):
+    settings = Settings(buckets=BUCKETS, deadline=30.0, models=artifacts, max_versions=2)
+    write_artifact(worlds.make_artifact(seed=3), artifacts / "three")
+    with worlds.running(load(artifacts / "one"), tmp_path, settings=settings, scopes=("admin",), load=load) as running:
+        models(running.post("/v1/admin/models:load", {"path": "two"}))
+        before = models(running.get("/v1/admin/models"))
+        alter(shutil.copytree(artifacts / "three", artifacts / "altered"))
+        assert running.post("/v1/admin/models:load", {"path": "altered"}).status_code == 400
+        assert models(running.get("/v1/admin/models")) == before
+        after = models(running.post("/v1/admin/models:load", {"path": "three"}))
+        assert (len(after), len(after.keys() & before.keys())) == (2, 1)
 
 
 def test_a_version_that_is_let_go_is_freed_without_the_collector(as_services_run):

@@ -94,8 +94,9 @@ function rate(one, rating) {
   pending += 1;
   const meant = ratings.get(one.item);
   const user = session.user;
-  sending = sending.then(() =>
-    guard(
+  sending = sending.then(() => {
+    if (session.user !== user) return (pending -= 1); // forgotten since
+    return guard(
       `rate ${one.item}`,
       async () => {
         try {
@@ -110,8 +111,8 @@ function rate(one, rating) {
         }
       },
       () => rate(one, rating),
-    ),
-  );
+    );
+  });
   return sending;
 }
 
@@ -189,21 +190,23 @@ function skip({ item, ...one }) {
   );
 }
 
-/** Have the service delete all it keeps, and begin as somebody new. */
+/** Have the service delete all it keeps, and begin as somebody new: after what was rated before, and before all else. */
 function forget() {
-  return guard(
-    "forget",
-    async () => {
-      await sending;
-      asked?.abort();
-      await service.erase(session.user);
-      localStorage.removeItem(SKIPPED);
-      length = STEP;
-      if ((await begin()) !== null) announce("You are forgotten. This is a new beginning.");
-      byId("list-heading").focus();
-    },
-    forget,
-  );
+  const user = session.user;
+  byId("main").inert = true;
+  sending = sending.then(() => guard("forget", erase, forget)).finally(() => {
+    byId("main").inert = false;
+    byId(session.user === user ? "forget" : "list-heading").focus();
+  });
+  return sending;
+}
+
+async function erase() {
+  asked?.abort();
+  await service.erase(session.user);
+  localStorage.removeItem(SKIPPED);
+  length = STEP;
+  if ((await begin()) !== null) announce("You are forgotten. This is a new beginning.");
 }
 
 byId("more").onclick = () => {
