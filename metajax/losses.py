@@ -37,8 +37,8 @@ class Loss(NamedTuple):
 
     @property
     def regresses(self) -> bool:
-        """Whether a score is the predicted target, so that targets may be told in any unit."""
-        return self.name == "squared error"
+        """Whether a score is on the scale of the target, so that targets may be told in any unit."""
+        return self.name in ("squared error", "ordinal")
 
     @property
     def ranks_only(self) -> bool:

@@ -89,7 +89,9 @@ class Recommender:
         self._predict = jax.jit(self.learner.predict)
         self._top = _ranking(self.learner)
         self._positions = {str(one): position for position, one in enumerate(artifact.item_ids)}
-        self._titles = {title: position for position, title in enumerate(artifact.titles or []) if title}
+        titles = artifact.titles or [None] * len(artifact.item_ids)
+        by_ratings = np.argsort(artifact.num_ratings, kind="stable").tolist()  # of one title the most rated comes last
+        self._titles = {title: position for position in by_ratings if (title := titles[position])}
 
     @classmethod
     def load(
@@ -214,12 +216,18 @@ class Recommender:
     @cached_property
     def questioner(self) -> Questioner:
         """What chooses questions by catalogue positions."""
-        return Questioner(self.learner, self.artifact.meta_params, self.representations, **self._of_catalogue)
+        of = (self.learner, self.artifact.meta_params, self.representations)
+        return Questioner(*of, **self._of_catalogue, predicts_ratings=self.predicts_ratings)
 
     @property
     def _of_catalogue(self) -> dict[str, Any]:
         artifact = self.artifact
         return {"user": self._unknown_user, "num_ratings": artifact.num_ratings, "levels": artifact.levels}
+
+    @property
+    def predicts_ratings(self) -> bool:
+        """Whether predictions are ratings, of several levels: not of what only ranks, and not where all were alike."""
+        return bool(np.isfinite(self.bounds).all()) and len(self.artifact.levels) > 1
 
     @cached_property
     def _directions(self) -> np.ndarray:
@@ -261,6 +269,11 @@ class Recommender:
         return self.artifact.new_user()
 
     def _encoded(self, user: Mapping[str, Any]) -> PyTree:
+        names = self.artifact.user_features
+        if strangers := [name for name in user if name not in names]:
+            close = get_close_matches(str(strangers[0]), names, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"The model knows no feature {strangers[0]!r} of users; it knows {sorted(names)}.{meant}")
         known = pl.DataFrame({name: [value] for name, value in user.items()})
         features = self.artifact.encoding.encode_users(known)
         return {name: jnp.asarray(column[0]) for name, column in features.items()}
@@ -272,8 +285,8 @@ class Recommender:
         return list(dict.fromkeys([*inside, *close]))[:3]
 
     def _checked(self, item: Any, rating: float) -> float:
-        low, high = self.artifact.scale
-        if not low <= rating <= high:
+        if not self.artifact.takes(rating):
+            low, high = self.artifact.scale
             raise DataError(f"The rating of {item!r} is {rating:g}, but ratings go from {low:g} to {high:g}.")
         return rating
 
@@ -341,8 +354,9 @@ class AdaptedUser:
 
         Args:
             n: most questions; each is chosen as if those before it were answered.
-            strategy: "information" (by default, where the learner adapts to one rating after another), "popularity",
-                "entropy", "popularity_entropy" or "random": see `metajax.ranking.questioner.Questioner`.
+            strategy: "information" (by default, where the learner adapts to one rating after another), "popularity" (by
+                default, and with "random" all there is, where predictions are no ratings), "entropy",
+                "popularity_entropy" or "random": see `metajax.ranking.questioner.Questioner`.
             exclude: ids or titles that are not asked, such as what the person did not know.
             seed: of "random".
 

@@ -1,6 +1,7 @@
 """The recommender ranks as a sort of all scores does, and compiles nothing once it is warm."""
 
 import logging
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 
 from metajax import Experiment, Recommender, recommender
 from metajax.data import fit_encoding, interactions_from_frame
-from metajax.errors import ConfigError
-from metajax.experiment import BayesianLinear, Maml, MatrixFactorization, MetaSgd, Ridge
+from metajax.errors import ConfigError, DataError
+from metajax.experiment import Anil, BayesianLinear, Maml, MatrixFactorization, MetaSgd, PairwiseRanking, Ridge
 from metajax.experiment.artifact import Artifact
 from metajax.experiment.parts import make_parts
 
@@ -176,3 +177,45 @@ def test_similar_items_are_the_nearest_and_others(learner):
 
 def test_ids_are_searched_where_there_are_no_titles(person):
     assert [one.item for one in person.recommender.search("i12", 1)] == ["i12"]
+
+
+def test_of_items_of_one_title_the_most_rated_is_meant(artifact):
+    """Ids go before titles."""
+    titles = [f"Title of {item}" for item in artifact.item_ids]
+    few, many = (artifact.item_ids.index(item) for item in ("i39", "i3"))
+    assert artifact.num_ratings[few] < artifact.num_ratings[many]
+    for order in ((few, many), (many, few)):
+        for position in order:
+            titles[position] = "Emma (1996)"
+        assert Recommender(replace(artifact, titles=titles)).position("Emma (1996)") == many
+
+
+def test_the_ends_of_the_scale_are_ratings_whatever_float32_makes_of_them(artifact):
+    kept = tuple(float(np.float32(end)) for end in (0.1, 0.9))
+    recommender = Recommender(replace(artifact, scale=kept))
+    assert kept[1] < 0.9
+    recommender.adapt({"i1": 0.1, "i2": 0.9})
+    with pytest.raises(DataError, match=r"ratings go from 0\.1 to 0\.9"):
+        recommender.adapt({"i1": 0.901})
+
+
+def test_a_feature_of_users_that_the_model_does_not_know_is_told(artifact):
+    with pytest.raises(DataError, match=r"knows no feature 'usr' of users; it knows \['user'\]. Did you mean 'user'\?"):
+        Recommender(artifact).adapt(RATINGS, user={"usr": "u0"})
+    Recommender(artifact).adapt(RATINGS, user={"user": "nobody"})
+
+
+@pytest.mark.parametrize("changes", [{"levels": (1.0,)}, {"loss": PairwiseRanking()}], ids=["one level", "only ranks"])
+def test_where_predictions_are_no_ratings_the_popular_are_asked_about(artifact, changes):
+    if "loss" in changes:
+        artifact = replace(artifact, experiment=replace(artifact.experiment, learner=Anil(), **changes))
+        made = artifact.parts().learner.init(jax.random.key(0))
+        artifact = replace(artifact, meta_params=made)
+    else:
+        artifact = replace(artifact, **changes)
+    person = Recommender(artifact).adapt(RATINGS)
+    assert [one.item for one in person.questions(3)] == [one.item for one in person.questions(3, strategy="popularity")]
+    assert len(person.questions(3, strategy="random")) == 3
+    for strategy in ("information", "entropy", "popularity_entropy"):
+        with pytest.raises(ConfigError, match="The predictions of this model are no ratings"):
+            person.questions(3, strategy=strategy)

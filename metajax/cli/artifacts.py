@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from metajax.cli.compilation import use_compilation_cache
 from metajax.errors import ConfigError
@@ -37,7 +37,8 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         Args:
             run: Folder of a run or an exported artifact.
             rate: "ITEM=RATING", with the item's id or title; once for each rating.
-            about: "FEATURE=VALUE", what is known about the person; once for each feature.
+            about: "FEATURE=VALUE", what is known about the person, values of a bag with | between them; once for each
+                feature.
             top: Length of the list.
             min_ratings: Leave out items that fewer training users rated.
             include_seen: Recommend rated items too.
@@ -50,10 +51,15 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         from metajax.recommender import Recommender
 
         use_compilation_cache()
-        ratings = {item: _number(value, item) for item, value in (_pair(one, "ITEM=RATING") for one in rate)}
-        user = dict(_pair(one, "FEATURE=VALUE") for one in about)
+        ratings = {
+            item: _number(value, f"The rating of {item!r}")
+            for item, value in (_pair(one, "ITEM=RATING") for one in rate)
+        }
         own = load_experiment(experiment) if experiment else None
         recommender = Recommender.load(run, experiment=own)
+        kinds = {one.feature.name: one.feature.kind for one in recommender.artifact.encoding.encoders}
+        told = (_pair(one, "FEATURE=VALUE") for one in about)
+        user = {name: _feature(value, name, kinds.get(name)) for name, value in told}
         adapted = recommender.adapt(ratings, user=user)
         found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
         reasons = [adapted.explain(one.item, 2) for one in found] if explain else None
@@ -210,8 +216,15 @@ def _pair(text: str, wanted: str) -> tuple[str, str]:
     return name, value
 
 
-def _number(value: str, item: str) -> float:
+def _number(value: str, what: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise ConfigError(f"The rating of {item!r} is {value!r}, wanted a number.") from error
+        raise ConfigError(f"{what} is {value!r}, wanted a number.") from error
+
+
+def _feature(value: str, name: str, kind: str | None) -> Any:
+    """Read a feature's text as its kind has it; of a kind that no text gives, as it is."""
+    if kind == "number":
+        return _number(value, f"The feature {name!r}")
+    return value.split("|") if kind == "bag" else value

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from metajax import files
 from metajax.data import Encoding
+from metajax.data.encoding import IDENTITY
 from metajax.errors import StorageError
 from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
@@ -87,6 +88,17 @@ class Artifact:
         only_ranks = self.experiment.loss.build(self.levels).ranks_only
         return (-math.inf, math.inf) if only_ranks else self.scale
 
+    @property
+    def user_features(self) -> set[str]:
+        """Names of what may be said of a user: "user", the id, among them."""
+        names = {one.feature.name for one in self.encoding.encoders if one.feature.of == "user"}
+        return (names - {IDENTITY}) | {"user"}
+
+    def takes(self, rating: float) -> bool:
+        """Say whether a rating is on the scale; float32, which ratings are kept in, makes other numbers of its ends."""
+        low, high = (np.float32(end) for end in self.scale)
+        return bool(low <= np.float32(rating) <= high)
+
     def parts(self) -> Parts:
         """Build the learner that `meta_params` belong to."""
         return make_parts(self.experiment, self.encoding, offset=self.offset, levels=self.levels)
@@ -109,7 +121,10 @@ def write_artifact(
         program: of `metajax.experiment.exported`, kept beside it.
         key: file of a private key that signs it, see `metajax.experiment.signature`.
     """
-    scratch = folder.with_name(f".{folder.name}.part")
+    if folder.exists() and not (folder / DOCUMENT).is_file():
+        raise StorageError(f"{folder} exists and is no artifact. Choose another folder.")
+    scratch, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     document = {
@@ -136,10 +151,9 @@ def write_artifact(
     if key:
         sign(scratch, key)
     if folder.exists():
-        if not (folder / DOCUMENT).is_file():
-            raise StorageError(f"{folder} exists and is no artifact. Choose another folder.")
-        shutil.rmtree(folder)
+        folder.replace(old)
     scratch.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def as_stored(artifact: Artifact, tables: Tables) -> Artifact:
@@ -176,7 +190,8 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
     except (SafetensorError, OSError) as error:
         raise StorageError(f"{folder / ARRAYS} cannot be read: {error}.") from error
     try:
-        choices: Experiment = experiment or decode(document["experiment"])
+        stored = document["experiment"]
+        choices: Experiment = decode(stored) if experiment is None else _as_trained(experiment, stored, folder)
         parts = make_parts(choices, encoding, offset=document["offset"], levels=tuple(document["levels"]))
         low, high = document["scale"]
         return Artifact(
@@ -189,7 +204,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
             titles=items["titles"],
             num_ratings=arrays["num_ratings"],
             items=_items(arrays, encoding, len(items["ids"])),
-            meta_params=unflatten(arrays, jax.eval_shape(parts.learner.init, jax.random.key(0))),
+            meta_params=_meta_params(arrays, jax.eval_shape(parts.learner.init, jax.random.key(0))),
             training=document["training"],
             metrics=files.read_json(folder / METRICS),
         )
@@ -228,6 +243,30 @@ def flatten(meta_params: PyTree) -> dict[str, np.ndarray]:
     """Name every leaf by its path below "params/"."""
     leaves = jax.tree_util.tree_leaves_with_path(meta_params)
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _as_trained(experiment: Experiment, stored: dict[str, Any], folder: Path) -> Experiment:
+    """Take over the unit of ratings that training found, and see that the artifact was trained by this experiment."""
+    given = encode(experiment)
+    for part in ("model", "loss", "learner"):
+        for name, value in stored[part].items():
+            if name in given[part] and given[part][name] != value:
+                raise StorageError(
+                    f"{folder} was trained with {part}.{name} = {value!r}, and the experiment that was given has "
+                    f"{given[part][name]!r}. Give the experiment file that it was trained by."
+                )
+    return replace(experiment, data=replace(experiment.data, unit=stored["data"].get("unit")))
+
+
+def _meta_params(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
+    """Put the parameters among an artifact's arrays into the shape of `like`, and see that none is left over."""
+    names = {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
+    if left := [name for name in arrays if name.startswith("params/") and name not in names]:
+        raise StorageError(
+            f"The artifact has the parameter {left[0]}, which the learner does not have: it is another experiment's. "
+            "Give the experiment file that it was trained by."
+        )
+    return unflatten(arrays, like)
 
 
 def unflatten(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:

@@ -19,7 +19,8 @@ class Cost(NamedTuple):
     """What changes for a fixed set of synthetic users.
 
     Attributes:
-        largest: absolute change of a predicted target within the scale, over users and the catalogue.
+        largest: absolute change of a predicted target within the scale (of what only ranks: of a score), over users and
+            the catalogue.
         mean: the same, averaged.
         kept: share of the users' first ten items that stay among their first ten.
     """
@@ -34,7 +35,7 @@ def cost_of(before: Artifact, after: Artifact) -> Cost:
     one, other = (_predictions(artifact) for artifact in (before, after))
     first, second = (np.argsort(-rows, axis=1, kind="stable")[:, :COMPARED] for rows in (one, other))
     kept = np.mean([np.isin(a, b).mean() for a, b in zip(first, second, strict=True)])
-    change = np.abs(np.clip(one, *before.scale) - np.clip(other, *before.scale))
+    change = np.abs(np.clip(one, *before.bounds) - np.clip(other, *before.bounds))
     return Cost(float(change.max()), float(change.mean()), float(kept))
 
 

@@ -55,12 +55,13 @@ def evaluate_run(
     Raises:
         StorageError: if the run has no finished seed, or the data have changed since it was trained.
     """
-    experiment = experiment or _experiment_of(folder)
+    own = experiment or _experiment_of(folder)
     seeds = {int(path.parent.name.removeprefix("seed-")): path for path in sorted(folder.glob("seed-*/artifact"))}
     if not seeds:
         raise StorageError(f"{folder} has no finished seed. Train it first: metajax train.")
-    artifacts = {seed: read_artifact(path, experiment=experiment) for seed, path in sorted(seeds.items())}
-    kept = next(iter(artifacts.values())).encoding
+    artifacts = {seed: read_artifact(path, experiment=own) for seed, path in sorted(seeds.items())}
+    first = next(iter(artifacts.values()))
+    experiment, kept = first.experiment, first.encoding
     selection = assemble(experiment, kept=kept)
     assembly = assemble(experiment, final=True, kept=kept) if refits(selection) else selection
     for seed, artifact in artifacts.items():

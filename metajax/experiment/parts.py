@@ -34,5 +34,7 @@ def make_parts(experiment: Experiment, encoding: Encoding, *, offset: float, lev
     loss = experiment.loss.build(levels)
     unit = (experiment.data.unit or 1.0) if loss.regresses else 1.0
     model = experiment.model.build(encoding.columns, outputs=loss.num_outputs, offset=loss.link(offset / unit))
+    if unit != 1:
+        loss = experiment.loss.build(tuple(level / unit for level in levels))
     learner = experiment.learner.build(model, loss, encoding.columns)
     return Parts(learner if unit == 1 else in_units(learner, unit), loss)

@@ -165,7 +165,7 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
         levels=assembly.levels,
         scale=interactions.scale,
         item_ids=items["item"].to_list(),
-        titles=items["title"].to_list() if "title" in items.columns else None,
+        titles=items["title"].cast(pl.String).to_list() if "title" in items.columns else None,
         num_ratings=num_ratings.cast(pl.Int32).to_numpy(),
         items=jax.tree.map(np.asarray, assembly.catalogue.items),
         meta_params=best.meta_params,

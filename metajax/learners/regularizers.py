@@ -8,7 +8,7 @@ from metajax.types import Examples, Key, Learner, Metrics, Prediction, PyTree, T
 
 
 def l2_to_prior(learner: Learner, weight: float, *, prior: PyTree | None = None) -> Learner:
-    """Add weight / 2 ||meta_params - prior||^2.
+    """Add weight / 2 ||meta_params - prior||^2, over what is learned: what a learner writes itself is left alone.
 
     Args:
         learner: any.
@@ -23,9 +23,10 @@ def l2_to_prior(learner: Learner, weight: float, *, prior: PyTree | None = None)
     def loss(meta_params: PyTree, task: Task, key: Key, progress: jax.Array) -> tuple[jax.Array, Metrics]:
         value, metrics = learner.loss(meta_params, task, key, progress)
         away = meta_params if prior is None else jax.tree.map(jnp.subtract, meta_params, prior)
-        return value + 0.5 * weight * _sum(jax.tree.map(lambda leaf: jnp.sum(leaf**2), away)).astype(
-            value.dtype
-        ), metrics
+        squares = jax.tree.map(
+            lambda leaf, label: jnp.sum(leaf**2) if label == "learn" else 0.0, away, learner.labels(meta_params)
+        )
+        return value + 0.5 * weight * _sum(squares).astype(value.dtype), metrics
 
     return learner._replace(loss=loss)
 

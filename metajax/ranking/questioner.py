@@ -13,6 +13,7 @@ from metajax.ranking.questions import Asked, met_items, most_informative, rating
 from metajax.types import Learner, PyTree
 
 STRATEGIES = ("information", "popularity", "entropy", "popularity_entropy", "random")
+WITHOUT_RATINGS = ("popularity", "random")
 CANDIDATES = 256
 """The most rated items that may be asked: what fewer know is a wasted question."""
 SAMPLE = 256
@@ -56,6 +57,7 @@ class Questioner:
         user: PyTree,
         num_ratings: np.ndarray,
         levels: tuple[float, ...],
+        predicts_ratings: bool = True,
     ) -> None:
         """Keep the catalogue.
 
@@ -66,7 +68,9 @@ class Questioner:
             user: features of somebody of whom nothing is known.
             num_ratings: `[items]`, of training.
             levels: distinct training targets, ascending.
+            predicts_ratings: whether predictions are on their scale; else no answer can be imagined.
         """
+        self._predicts_ratings = predicts_ratings
         self._learner, self._meta_params, self._representations = learner, meta_params, representations
         self._user, self._num_ratings, self._levels = user, num_ratings, levels
         self._by_popularity = np.argsort(-num_ratings.astype(np.int64), kind="stable")
@@ -77,6 +81,8 @@ class Questioner:
     @property
     def default(self) -> str:
         """The strategy that suits the learner."""
+        if not self._predicts_ratings:
+            return "popularity"
         return "popularity_entropy" if self._learner.streaming == "anew" else "information"
 
     def ask(
@@ -92,11 +98,17 @@ class Questioner:
             seed: of "random".
 
         Raises:
-            ConfigError: for another strategy, `n` less than 1, or "information" of a learner that must be adapted anew.
+            ConfigError: for another strategy, `n` less than 1, "information" of a learner that must be adapted anew, or
+                what weighs possible ratings where predictions are none.
         """
         strategy = strategy or self.default
         if strategy not in STRATEGIES or n < 1:
             raise ConfigError(f"1 question or more is chosen by one of {STRATEGIES}, got {n=} and {strategy=}.")
+        if not self._predicts_ratings and strategy not in WITHOUT_RATINGS:
+            raise ConfigError(
+                f"The predictions of this model are no ratings, whose possible values {strategy!r} weighs. "
+                f"Choose one of {WITHOUT_RATINGS}."
+            )
         if strategy == "information":
             open_now, size = self.open_questions(excluded), 1 << (n - 1).bit_length()  # so that few programs compile
             found = self._ask(self._meta_params, self._representations, state, open_now, n=size)

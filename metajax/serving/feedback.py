@@ -76,6 +76,6 @@ def objection(event: Event, version: Version, now: float) -> FeedbackProblem | N
         return None
     if version.catalogue.position(event.item) is None:
         return FeedbackProblem("unknown_item", "There is no such item in the catalogue.")
-    if not low <= event.rating <= high:
+    if not version.artifact.takes(event.rating):
         return FeedbackProblem("off_scale", f"The rating is {event.rating:g}, but ratings go from {low:g} to {high:g}.")
     return None

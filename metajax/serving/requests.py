@@ -29,7 +29,7 @@ class Rated(NamedTuple):
 def given(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of a request: those off the scale are left out."""
     low, high = version.artifact.scale
-    off = {item: rating for item, rating in ratings.items() if not low <= rating <= high}
+    off = {item: rating for item, rating in ratings.items() if not version.artifact.takes(rating)}
     rated = stored({item: rating for item, rating in ratings.items() if item not in off}, version)
     message = off_scale(low, high)
     ignored = [Unknown(item, "off_scale", message.format(rating)) for item, rating in off.items()]

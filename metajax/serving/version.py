@@ -145,14 +145,20 @@ class Version:
         """Return the positions of up to n items to ask about next, and what each is worth.
 
         Only the latest ratings are looked at. Where adapting is a descent, trying every answer would take a second:
-        there, popular items of which the prediction is least sure are asked.
+        there, popular items of which the prediction is least sure are asked. Of what predicts no ratings no answer can
+        be imagined: there, the most popular.
         """
         rated, ratings = _latest(positions, target, self._asked_rows)
         of, questioner = (self._meta_params, self._representations, self._nobody, rated, ratings), self._questioner
-        if self.is_exact:
+        if self._asks_by_answers:
             open_now = questioner.open_questions(excluded)
             return questioner.chosen(self._compiled.get("asked", self._asked)(*of, open_now), open_now, n)
-        return questioner.ask(self._adapt_to_ask(*of), n, strategy="popularity_entropy", excluded=excluded)
+        strategy = "popularity_entropy" if self.recommender.predicts_ratings else "popularity"
+        return questioner.ask(self._adapt_to_ask(*of), n, strategy=strategy, excluded=excluded)
+
+    @property
+    def _asks_by_answers(self) -> bool:
+        return self.is_exact and self.recommender.predicts_ratings
 
     def warm_up(self, buckets: Buckets, *, forget: bool = False, traces: Path | None = None) -> None:
         """Compile every program that a request may need.
@@ -171,7 +177,7 @@ class Version:
             rated = np.full(EXPLAINED_ROWS, -1, np.int32), np.zeros(EXPLAINED_ROWS, np.float32)
             of = (self._nobody, *rated, np.zeros(EXPLAINED, np.int32))
             self._compiled["effects"] = self._program(traces, self._explain, of, jax.tree.structure(0), "effects")
-        if self.is_exact and "asked" not in self._compiled:
+        if self._asks_by_answers and "asked" not in self._compiled:
             rated = np.full(self._asked_rows, -1, np.int32), np.zeros(self._asked_rows, np.float32)
             of = (self._nobody, *rated, self._questioner.open_questions(rated[0]))
             self._compiled["asked"] = self._program(traces, self._asked, of, OF_ASKED, "asked")

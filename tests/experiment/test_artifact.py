@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from metajax import Recommender
 from metajax.cli import main
 from metajax.errors import DataError, StorageError
-from metajax.experiment import DataConfig, Experiment, MatrixFactorization
+from metajax.experiment import Anil, DataConfig, Experiment, MatrixFactorization
 from metajax.experiment.artifact import read_artifact, write_artifact
 from metajax.experiment.evaluating import evaluate_run
 from metajax.experiment.running import train_experiment
@@ -91,6 +91,9 @@ def test_parameters_that_do_not_fit_are_refused(artifact):
     write(arrays | {name: arrays[name].astype(np.float16)})
     with pytest.raises(StorageError, match="is float16"):
         read_artifact(artifact)
+    write(arrays | {"params/of/another": np.zeros(2, np.float32)})
+    with pytest.raises(StorageError, match="has the parameter params/of/another, which the learner does not have"):
+        read_artifact(artifact)
     (artifact / "arrays.safetensors").write_bytes(b"not tensors")
     write_manifest(artifact)
     with pytest.raises(StorageError, match=r"arrays\.safetensors cannot be read"):
@@ -106,6 +109,32 @@ def test_an_artifact_comes_back_as_it_was_written(artifact, tmp_path):
     assert before.keys() == after.keys()
     for name, array in before.items():
         np.testing.assert_array_equal(array, after[name])
+
+
+def test_another_experiment_than_it_was_trained_by_is_refused(artifact):
+    known = read_artifact(artifact).experiment
+    other = replace(known, learner=replace(known.learner, penalty=9.0))
+    with pytest.raises(
+        StorageError, match=r"was trained with learner\.penalty = .*and the experiment that was given has 9"
+    ):
+        read_artifact(artifact, experiment=other)
+    with pytest.raises(StorageError, match=r"was trained with learner\.kind = 'Ridge'"):
+        read_artifact(artifact, experiment=replace(known, learner=Anil()))
+
+
+def test_where_no_artifact_is_nothing_is_written(artifact, tmp_path):
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(StorageError, match="exists and is no artifact"):
+        write_artifact(read_artifact(artifact), tmp_path / "notes")
+    assert [one.name for one in tmp_path.iterdir() if "notes" in one.name] == ["notes"]
+
+
+def test_an_experiment_that_is_given_takes_over_the_unit_that_training_found(artifact, tmp_path):
+    known = read_artifact(artifact)
+    found = replace(known.experiment, data=replace(known.experiment.data, unit=20.0))
+    write_artifact(replace(known, experiment=found), tmp_path / "made")
+    file = replace(known.experiment, data=replace(known.experiment.data, unit=None))
+    assert read_artifact(tmp_path / "made", experiment=file).experiment == found
 
 
 def test_a_part_of_ones_own_is_loaded_by_giving_its_experiment(artifact, tmp_path):

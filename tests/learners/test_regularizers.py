@@ -33,6 +33,14 @@ def test_l2_pulls_towards_its_prior(learner):
             np.testing.assert_allclose(g, p + 0.3 * (theta - (0.0 if towards is None else 1.0)), rtol=1e-9, atol=1e-12)
 
 
+def test_l2_leaves_alone_what_a_learner_writes_itself(learner):
+    written = learner._replace(labels=lambda meta_params: jax.tree.map(lambda _: "write", meta_params))
+    task, meta_params = random_task(jax.random.key(1)), learner.init(jax.random.key(0))
+    np.testing.assert_allclose(
+        l2_to_prior(written, 0.3).loss(meta_params, task, KEY, START)[0], learner.loss(meta_params, task, KEY, START)[0]
+    )
+
+
 def test_the_kl_of_gaussians_is_the_integral():
     for mean, deviation in [(0.3, 0.5), (-1.0, 1.2), (0.0, 1.0)]:
         exact, _ = quad(

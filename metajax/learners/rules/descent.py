@@ -100,7 +100,11 @@ def per_element(low: float = 0.005, high: float = 0.1, *, num_steps: int | None 
 
 
 def from_optax(transformation: optax.GradientTransformation) -> Rule:
-    """Lift an optax transformation, such as `optax.adam(0.01)`; its moments are part of the user's state."""
+    """Lift an optax transformation, such as `optax.adam(0.01, eps_root=1e-8)`.
+
+    Its moments are part of the user's state. Unless the flow is of first order, outer gradients go through it: it must
+    have a derivative where a gradient is 0. Adam has none without `eps_root`, and the meta-gradient is then NaN.
+    """
 
     def update(hyper: PyTree, rule_state: PyTree, updates: PyTree, fast_params: PyTree) -> tuple[PyTree, PyTree]:
         del hyper
