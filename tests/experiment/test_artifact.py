@@ -113,12 +113,10 @@ def test_an_artifact_comes_back_as_it_was_written(artifact, tmp_path):
 
 def test_another_experiment_than_it_was_trained_by_is_refused(artifact):
     known = read_artifact(artifact).experiment
-    other = replace(known, learner=replace(known.learner, penalty=9.0))
-    with pytest.raises(
-        StorageError, match=r"was trained with learner\.penalty = .*and the experiment that was given has 9"
-    ):
+    other = replace(known, model=replace(known.model, factors=99))
+    with pytest.raises(StorageError, match=r"was trained with model\.factors = .* that was given has 99"):
         read_artifact(artifact, experiment=other)
-    with pytest.raises(StorageError, match=r"was trained with learner\.kind = 'Ridge'"):
+    with pytest.raises(StorageError, match=r"was trained with learner\.kind = "):
         read_artifact(artifact, experiment=replace(known, learner=Anil()))
 
 
