@@ -1,7 +1,8 @@
 """The command line: one verb a function. `metajax --help` imports neither JAX nor polars.
 
 Exit codes: 0 done; 1 a defect of metajax; 2 a wrong option or choice; 3 data that are missing, malformed or leak;
-4 training had to stop; 5 a run, checkpoint or artifact that is missing or altered; 130 interrupted (progress is saved).
+4 training had to stop; 5 a run, checkpoint or artifact that is missing or altered; 130 interrupted (training's progress
+is saved).
 """
 
 import sys
@@ -28,9 +29,13 @@ VERBS = {
 }
 
 
+RESUMED = ("train", "tune")
+"""Verbs that go on where they were interrupted."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code; `arguments` are those of the process by default."""
-    verb, *rest = sys.argv[1:] if arguments is None else arguments or ["--help"]
+    verb, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if verb in ("-h", "--help"):
         print(usage())
         return 0
@@ -51,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"metajax {verb}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"metajax {verb}: interrupted. What a run has reached is saved: continue with --resume.", file=sys.stderr)
+        saved = " What it has reached is saved: continue with --resume." if verb in RESUMED else ""
+        print(f"metajax {verb}: interrupted.{saved}", file=sys.stderr)
         return 130
 
 

@@ -73,7 +73,19 @@ def train_verb(arguments: Sequence[str]) -> None:
             return
         if options.profile:
             print(how_to_open(folder / PROFILE))
+        if (rejected := folder / "quarantine.csv").is_file():
+            print(_told(rejected))
         print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
+
+
+def _told(rejected: Path) -> str:
+    import polars as pl
+
+    from metajax.data.validation import Quarantine
+
+    counts = Quarantine(pl.read_csv(rejected, infer_schema=False)).counts()
+    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in counts.items())
+    return f"{sum(counts.values()):,} rows of the data were rejected: {reasons}. They are in {rejected}"
 
 
 def evaluate_verb(arguments: Sequence[str]) -> None:
@@ -160,6 +172,8 @@ def compare_verb(arguments: Sequence[str]) -> None:
         from metajax.evaluation.results import read_per_user
         from metajax.evaluation.tables import render_table
 
+        if len(runs) < 2:
+            raise ConfigError("A comparison takes the folders of two runs or more: metajax compare runs/a runs/b.")
         values = [read_per_user(run / "per_user.parquet") for run in runs]
         report = read_report(runs[0] / "report.json")
         found = report.summary
@@ -203,7 +217,9 @@ def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpti
         experiment = load_experiment(source)
     else:
         if source:
-            experiment = replace(experiment, name=Path(source).stem, data=replace(experiment.data, source=source))
+            experiment = replace(
+                experiment, name=Path(source).resolve().stem, data=replace(experiment.data, source=source)
+            )
         about_data, _ = override(experiment, _of_data(rest), options=RunOptions(), program=program)
         experiment = replace(default_for(about_data.data), name=experiment.name)
     overridden, options = override(experiment, rest, options=RunOptions(), program=program)

@@ -207,6 +207,8 @@ def load(
     try:
         if str(source) not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
             return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]
+        if str(source) not in SOURCES and not path.exists():
+            raise DataError(_missing(str(source)))
         given = {name for name, value in mapping.items() if value not in (name, None)}
         if given:
             raise DataError(f"{source} knows its own columns and scale; leave out {', '.join(sorted(given))}.")
@@ -225,8 +227,12 @@ def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
         return read_atomic(path, strict=strict)
     if path.is_file():
         raise DataError(f"{path} is a {path.suffix or 'nameless'} file. Wanted .inter, {', '.join(SUFFIXES)}.")
+    raise DataError(_missing(source))
+
+
+def _missing(source: str) -> str:
     close = get_close_matches(source, SOURCES, n=1)
-    raise DataError(
+    return (
         f"There is no data set or file {source!r}.{f' Did you mean {close[0]!r}?' if close else ''} "
         f"Known data sets: {', '.join(SOURCES)} (`metajax data list`); or give a csv, tsv, parquet or .inter file, "
         "or a folder that `metajax data convert` wrote."

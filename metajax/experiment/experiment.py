@@ -52,6 +52,14 @@ class Experiment:
     seeds: tuple[int, ...] = (0,)
     """One training run each; reports pool them."""
 
+    def __post_init__(self) -> None:
+        """Check the name, which is a path below runs/, and the seeds."""
+        parts = self.name.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise ConfigError(f"The name of an experiment is a path below runs/, such as a/b; got {self.name!r}.")
+        if not self.seeds or not all(0 <= seed < 2**32 for seed in self.seeds):
+            raise ConfigError(f"An experiment has one seed or more, from 0 to 2**32 - 1; got {self.seeds}.")
+
 
 def load_experiment(path: str | Path) -> Experiment:
     """Run a Python file that defines `experiment()` and return what that returns.

@@ -39,6 +39,11 @@ AUTO, WORTH_TRYING = "auto", 1000
 """Runs of so many steps try how many tasks to map at once."""
 STUDY = "tune"
 """In a run's folder: the study of `metajax tune`, which is no part of the run."""
+WRITTEN = (
+    *("seed-*", PROFILE, "report.json", "report.html", "per_user.parquet", "quarantine.csv", "task_chunk.json"),
+    *(TUNING, CONFIG),
+)
+"""What a run writes to its folder, the configuration last. Other runs may lie below it, as a/b below a."""
 
 
 def train_experiment(
@@ -59,7 +64,8 @@ def train_experiment(
         folder: of the run; a seed's results go to `seed-SEED` below it.
         tuning: the best.json that gave the choices, kept for the report.
         resume: continue what was interrupted; finished seeds are left alone.
-        overwrite: delete what an earlier run left; a study of `metajax tune` stays.
+        overwrite: delete what an earlier run wrote, once the data and choices of this one are read and make sense; a
+            study of `metajax tune` and runs below the folder stay.
         show_progress: draw a progress bar.
         profile: trace a few outer steps of the first seed that is trained, into `profile` in the folder.
         traces: folder where traced programs are kept for the next process.
@@ -71,9 +77,12 @@ def train_experiment(
         StorageError: if `folder` holds a run of other choices, any run without `resume` or `overwrite`, or something
             else than a run that `overwrite` would delete; or if a process does not see what process 0 writes.
     """
-    by_writer(lambda: _prepare(folder, experiment, tuning=tuning, resume=resume, overwrite=overwrite))
+    by_writer(lambda: _check_folder(folder, experiment, resume=resume, overwrite=overwrite))
+    is_begun = resume and (folder / CONFIG).is_file()
+    selection = assemble(_as_begun(folder, experiment) if is_begun else experiment)  # before anything is deleted
+    by_writer(lambda: _prepare(folder, selection.experiment, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
-    selection = _with_task_chunk(assemble(_as_begun(folder, experiment)), folder)
+    selection = _with_task_chunk(selection, folder)
     experiment = selection.experiment
     by_writer(lambda: files.write_json(folder / CONFIG, encode(experiment)))
     final = assemble(experiment, final=True) if refits(selection) else None
@@ -220,13 +229,30 @@ def _write(trained: list[tuple[Assembly, Best]], seed: int, folder: Path) -> Non
     write_artifact(artifact, folder)
 
 
-def _prepare(
-    folder: Path, experiment: Experiment, *, tuning: Mapping[str, Any] | None, resume: bool, overwrite: bool
-) -> None:
+def _check_folder(folder: Path, experiment: Experiment, *, resume: bool, overwrite: bool) -> None:
+    """Raise `StorageError` if the folder cannot become this experiment's run, or go on as it."""
+    is_run = (folder / CONFIG).is_file()
+    if overwrite:
+        if not is_run and folder.is_dir() and any(path.name != STUDY for path in folder.iterdir()):
+            raise StorageError(
+                f"{folder} holds files but no run ({CONFIG} is missing), so it is not deleted. "
+                "Give the run another --name."
+            )
+    elif is_run and not resume:
+        raise StorageError(
+            f"{folder} holds a run already. Continue it with --resume, start over with --overwrite, "
+            "or give the run another --name."
+        )
+    elif is_run:
+        begun = encode(_as_begun(folder, experiment))
+        _refuse_other_choices(files.read_json(folder / CONFIG), begun, folder)
+
+
+def _prepare(folder: Path, experiment: Experiment, *, tuning: Mapping[str, Any] | None, overwrite: bool) -> None:
     """Delete an earlier run if asked to, and make the folder this experiment's."""
     if overwrite:
-        _delete_run(folder)
-    _claim(folder, experiment, resume=resume)
+        delete_run(folder)
+    files.write_json(folder / CONFIG, encode(experiment))
     if tuning:
         files.write_json(folder / TUNING, tuning)
 
@@ -239,29 +265,10 @@ def _check_shared(folder: Path) -> None:
         )
 
 
-def _delete_run(folder: Path) -> None:
-    """Delete a run, and nothing that is not one; the study that tuned it stays."""
-    found = [path for path in folder.iterdir() if path.name != STUDY] if folder.is_dir() else []
-    if found and not (folder / CONFIG).is_file():
-        raise StorageError(
-            f"{folder} holds files but no run ({CONFIG} is missing), so it is not deleted. Give the run another --name."
-        )
-    for path in found:
+def delete_run(folder: Path) -> None:
+    """Delete what a run wrote, its configuration last; runs below it stay, and the study that tuned it."""
+    for path in (found for pattern in WRITTEN for found in folder.glob(pattern)):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-
-
-def _claim(folder: Path, experiment: Experiment, *, resume: bool) -> None:
-    """Write the resolved configuration, or check that it is the one that is there."""
-    path = folder / CONFIG
-    if path.is_file():
-        if not resume:
-            raise StorageError(
-                f"{folder} holds a run already. Continue it with --resume, start over with --overwrite, "
-                "or give the run another --name."
-            )
-        experiment = _as_begun(folder, experiment)
-        _refuse_other_choices(files.read_json(path), encode(experiment), folder)
-    files.write_json(path, encode(experiment))
 
 
 def _as_begun(folder: Path, experiment: Experiment) -> Experiment:

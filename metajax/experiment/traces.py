@@ -30,7 +30,7 @@ def trace_places(
     """
     if folder is None:
         return None
-    nameless = replace(experiment, name="", seeds=(0,))  # which no program depends on
+    nameless = replace(experiment, name="any", seeds=(0,))  # which no program depends on
     try:
         choices = encode(nameless)
         if decode(json.loads(json.dumps(choices))) != nameless:

@@ -105,3 +105,38 @@ def test_a_service_leaves_a_core_unless_told_otherwise(cores, given, wanted, mon
         monkeypatch.setenv("NPROC", given)
     leave_a_core()
     assert os.environ["NPROC"] == wanted
+
+
+def test_without_a_verb_the_verbs_are_told(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["metajax"])
+    assert main() == 0
+    assert "usage: metajax VERB" in capsys.readouterr().out
+
+
+def test_one_run_is_no_comparison(tmp_path, capsys):
+    assert main(["compare", str(tmp_path)]) == 2
+    assert "A comparison takes the folders of two runs or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/../b", "/tmp/a", "a//b"])
+def test_a_name_that_leads_out_of_the_runs_is_refused(name, capsys):
+    assert main(["show", "--name", name]) == 2
+    assert "is a path below runs/, such as a/b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [["-1"], [str(2**32)]])
+def test_seeds_are_numbers_of_32_bits(seeds, capsys):
+    assert main(["show", "--seeds", *seeds]) == 2
+    assert "has one seed or more, from 0 to" in capsys.readouterr().err
+
+
+def test_only_what_can_go_on_says_that_it_can(monkeypatch, capsys):
+    from metajax.cli import artifacts, runs
+
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    for module, verb in ((artifacts, "recommend"), (runs, "train")):
+        monkeypatch.setattr(module, f"{verb}_verb", interrupted)
+        assert main([verb]) == 130
+        assert ("--resume" in capsys.readouterr().err) == (verb == "train")

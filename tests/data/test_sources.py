@@ -142,6 +142,11 @@ def test_names_and_files_that_are_not_there_are_told(tmp_path):
         load(tmp_path / "ratings.xlsx")
 
 
+def test_a_file_that_is_not_there_is_told_before_its_columns():
+    with pytest.raises(DataError, match=r"There is no data set or file 'nosuch\.csv'"):
+        load("nosuch.csv", user="who", target="rating")
+
+
 def test_columns_are_named_for_tables_only():
     with pytest.raises(DataError, match="ml-latest-small knows its own columns and scale; leave out scale, user"):
         load("ml-latest-small", user="userId", scale=(0, 5))

@@ -13,7 +13,7 @@ from metajax.errors import DataError, StorageError
 from metajax.experiment import Anil, DataConfig, Experiment, MatrixFactorization
 from metajax.experiment.artifact import read_artifact, write_artifact
 from metajax.experiment.evaluating import evaluate_run
-from metajax.experiment.running import train_experiment
+from metajax.experiment.running import delete_run, train_experiment
 from metajax.files import read_json, write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("as_users_run")
@@ -172,16 +172,21 @@ def test_a_run_without_a_finished_seed_is_not_evaluated(tmp_path):
         evaluate_run(tmp_path, experiment=Experiment())
 
 
-def test_overwriting_deletes_runs_only(tmp_path):
+def test_overwriting_deletes_what_a_run_wrote_and_only_for_another_that_can_begin(tmp_path):
     missing = Experiment(data=DataConfig(source=str(tmp_path / "none.csv")))
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     with pytest.raises(StorageError, match=r"thesis holds files but no run .*is not deleted"):
         train_experiment(missing, tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "config.json").write_text(json.dumps({"kind": "Experiment"}))
-    (tmp_path / "run" / "old.txt").write_text("")
+    run = tmp_path / "run"
+    (run / "seed-0" / "artifact").mkdir(parents=True)
+    (run / "below" / "seed-0").mkdir(parents=True)
+    for path in (run / "config.json", run / "report.json", run / "notes.txt", run / "below" / "config.json"):
+        path.write_text(json.dumps({"kind": "Experiment"}))
     with pytest.raises(DataError, match=r"none\.csv"):
-        train_experiment(missing, tmp_path / "run", overwrite=True)
-    assert not (tmp_path / "run" / "old.txt").exists()
+        train_experiment(missing, run, overwrite=True)
+    assert (run / "seed-0" / "artifact").is_dir()
+    delete_run(run)
+    left = sorted(str(path.relative_to(run)) for path in run.rglob("*"))
+    assert left == ["below", "below/config.json", "below/seed-0", "notes.txt"]
