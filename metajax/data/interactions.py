@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 import narwhals as nw
@@ -42,6 +43,15 @@ class Interactions:
         users = positions_of(ratings["user"], self.users["user"])
         items = positions_of(ratings["item"], self.items["item"])
         return users, items, ratings["target"].cast(pl.Float32).to_numpy()
+
+    def digest(self) -> str:
+        """Return a sha256 of the ratings, whatever their order, by which it is noticed that data have changed."""
+        digest = sha256()
+        for column in self.ratings.sort("user", "item").iter_columns():
+            digest.update(f"{column.name} {column.len()}\n".encode())
+            is_text = column.dtype == pl.String
+            digest.update("\0".join(column.fill_null("")).encode() if is_text else column.to_numpy().tobytes())
+        return digest.hexdigest()
 
     def transpose(self) -> "Interactions":
         """Swap the roles of users and items, so that a task is about an item."""

@@ -64,8 +64,10 @@ def evaluate_run(
     experiment, kept = first.experiment, first.encoding
     selection = assemble(experiment, kept=kept)
     assembly = assemble(experiment, final=True, kept=kept) if refits(selection) else selection
+    digest = assembly.interactions.digest()
     for seed, artifact in artifacts.items():
-        if artifact.encoding != assembly.encoding:
+        trained_on = artifact.training.get("data_sha256", digest)  # older ones do not say
+        if artifact.encoding != assembly.encoding or trained_on != digest:
             raise StorageError(f"The data or split have changed since {seeds[seed]} was trained. Train it again.")
     training = training_of(assembly.interactions, assembly.split.train)
     scenarios = {name: lay_out(scenario, assembly.interactions) for name, scenario in assembly.split.scenarios.items()}

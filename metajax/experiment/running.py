@@ -33,6 +33,7 @@ from metajax.training.profiling import tracer
 from metajax.types import PyTree
 
 CONFIG = "config.json"
+DATA = "data.json"
 REFIT = "refit"
 PROFILE = "profile"
 AUTO, WORTH_TRYING = "auto", 1000
@@ -41,7 +42,7 @@ STUDY = "tune"
 """In a run's folder: the study of `metajax tune`, which is no part of the run."""
 WRITTEN = (
     *("seed-*", PROFILE, "report.json", "report.html", "per_user.parquet", "quarantine.csv", "task_chunk.json"),
-    *(TUNING, CONFIG),
+    *(TUNING, DATA, CONFIG),
 )
 """What a run writes to its folder, the configuration last. Other runs may lie below it, as a/b below a."""
 
@@ -74,13 +75,19 @@ def train_experiment(
         The folders of the seeds.
 
     Raises:
-        StorageError: if `folder` holds a run of other choices, any run without `resume` or `overwrite`, or something
-            else than a run that `overwrite` would delete; or if a process does not see what process 0 writes.
+        StorageError: if `folder` holds a run of other choices or data, any run without `resume` or `overwrite`, or
+            something else than a run that `overwrite` would delete; or if a process does not see what process 0 writes.
     """
     by_writer(lambda: _check_folder(folder, experiment, resume=resume, overwrite=overwrite))
     is_begun = resume and (folder / CONFIG).is_file()
     selection = assemble(_as_begun(folder, experiment) if is_begun else experiment)  # before anything is deleted
-    by_writer(lambda: _prepare(folder, selection.experiment, tuning=tuning, overwrite=overwrite))
+    about_data = {"name": selection.interactions.name, "sha256": selection.interactions.digest()}
+    if is_begun and (folder / DATA).is_file() and files.read_json(folder / DATA) != about_data:
+        raise StorageError(
+            f"The data have changed since {folder} was begun. "
+            "Start over with --overwrite, or give the run another --name."
+        )
+    by_writer(lambda: _prepare(folder, selection.experiment, about_data, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
     selection = _with_task_chunk(selection, folder)
     experiment = selection.experiment
@@ -180,6 +187,7 @@ def make_artifact(assembly: Assembly, best: Best, seed: int) -> Artifact:
         meta_params=best.meta_params,
         training={
             "data": interactions.name,
+            "data_sha256": interactions.digest(),
             "seed": seed,
             "step": int(best.step),
             "validation": float(best.value),
@@ -248,10 +256,13 @@ def _check_folder(folder: Path, experiment: Experiment, *, resume: bool, overwri
         _refuse_other_choices(files.read_json(folder / CONFIG), begun, folder)
 
 
-def _prepare(folder: Path, experiment: Experiment, *, tuning: Mapping[str, Any] | None, overwrite: bool) -> None:
+def _prepare(
+    folder: Path, experiment: Experiment, data: dict[str, str], *, tuning: Mapping[str, Any] | None, overwrite: bool
+) -> None:
     """Delete an earlier run if asked to, and make the folder this experiment's."""
     if overwrite:
         delete_run(folder)
+    files.write_json(folder / DATA, data)
     files.write_json(folder / CONFIG, encode(experiment))
     if tuning:
         files.write_json(folder / TUNING, tuning)

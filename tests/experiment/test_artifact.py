@@ -1,10 +1,12 @@
 """What an artifact refuses, each with the reason, and parts of one's own."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from experiment import tiny
 from safetensors.numpy import load_file, save_file
 
 from metajax import Recommender
@@ -143,6 +145,20 @@ def test_a_part_of_ones_own_is_loaded_by_giving_its_experiment(artifact, tmp_pat
         Recommender.load(tmp_path / "mine")
     own, plain = Recommender.load(tmp_path / "mine", experiment=experiment), Recommender.load(artifact)
     assert own.adapt({0: 5.0}).recommend(5) == plain.adapt({0: 5.0}).recommend(5)
+
+
+@pytest.mark.parametrize("again", [["train", "--resume"], ["evaluate"]], ids=lambda one: one[0])
+def test_ratings_that_were_changed_since_are_noticed(trained, run, capsys, again):
+    """The same users, items and features: what is encoded stays the same."""
+    csv = trained / "ratings.csv"
+    before = csv.read_text()
+    csv.write_text(re.sub(r",5$", ",4", before, flags=re.MULTILINE))
+    try:
+        code = tiny.train(trained, *again[1:]) if again[0] == "train" else main(["evaluate", str(run)])
+    finally:
+        csv.write_text(before)
+    assert code == 5
+    assert "have changed since" in capsys.readouterr().err
 
 
 def test_recommending_needs_no_training_data_and_evaluating_does(trained, run, capsys):
