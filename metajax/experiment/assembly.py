@@ -82,7 +82,12 @@ def assemble(experiment: Experiment, *, final: bool = False, kept: Encoding | No
 
 
 def with_choices(assembly: Assembly, experiment: Experiment) -> Assembly:
-    """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay."""
+    """Return the assembly with other choices of model, loss, learner, episodes and training; the data stay.
+
+    Args:
+        assembly: whose data and unit of ratings are taken over.
+        experiment: the choices as written; steps that were raised for other choices would stay raised.
+    """
     experiment = replace(
         experiment,
         data=replace(experiment.data, unit=assembly.experiment.data.unit),

@@ -15,11 +15,13 @@ from metajax.training.loop import TrainingConfig
 def encode(config: Any) -> Any:
     """Write a configuration as plain JSON types; dataclasses carry their class name as "kind".
 
+    A class of one's own that is named like one of metajax's carries its module too, so as not to be read as that one.
+
     Raises:
         ConfigError: for a part that is neither a dataclass nor plain.
     """
     if is_dataclass(config) and not isinstance(config, type):
-        return {"kind": type(config).__name__} | {one.name: encode(getattr(config, one.name)) for one in fields(config)}
+        return {"kind": _kind(type(config))} | {one.name: encode(getattr(config, one.name)) for one in fields(config)}
     if isinstance(config, tuple | list):
         return [encode(one) for one in config]
     if config is None or isinstance(config, bool | int | float | str):
@@ -41,7 +43,7 @@ def decode(document: Any) -> Any:
     if not isinstance(document, dict):
         return document
     kind = document.get("kind")
-    known = {made.__name__: made for made in _parts()}
+    known = _known()
     if kind not in known:
         raise StorageError(
             f"The configuration names a part {kind!r}, which metajax does not know. "
@@ -53,6 +55,15 @@ def decode(document: Any) -> Any:
     if unknown := values.keys() - has:
         raise StorageError(f"{kind} has no field {sorted(unknown)[0]!r}. The run was written by another version.")
     return known[kind](**values)
+
+
+def _kind(made: type) -> str:
+    name = made.__name__
+    return name if _known().get(name, made) is made else f"{made.__module__}.{name}"
+
+
+def _known() -> dict[str, type]:
+    return {made.__name__: made for made in _parts()}
 
 
 def _parts() -> Iterator[type]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from metajax import files
 from metajax.errors import ConfigError, StorageError
-from metajax.experiment.codec import decode
+from metajax.experiment.codec import decode, encode
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.search import replaced
 
@@ -41,7 +41,7 @@ def apply_tuned(experiment: Experiment, document: Mapping[str, Any]) -> Experime
         ConfigError: if they were found for another learner, model, loss or optimiser.
     """
     for name in ("model", "loss", "learner", "optimizer"):
-        tuned, here = document["config"].get(name, {}).get("kind"), type(getattr(experiment, name)).__name__
+        tuned, here = document["config"].get(name, {}).get("kind"), encode(getattr(experiment, name))["kind"]
         if tuned != here:
             raise ConfigError(f"The tuned choices are of the {name} {tuned}, but the experiment's is {here}.")
     return replaced(experiment, {name: decode(value) for name, value in document["overrides"].items()})

@@ -130,7 +130,7 @@ def tune_experiment(
             study.enqueue_trial(_as_written(experiment, space))
         while len(trials := _finished(study)) < budget.trials:
             study.sampler = optuna.samplers.TPESampler(seed=_sampler_seed(experiment.seeds[0], len(trials)))
-            finished(_run_trial(study, assembly, space, budget, progress))
+            finished(_run_trial(study, assembly, experiment, space=space, budget=budget, progress=progress))
             _write_best(folder, _finished(study), settings)
     return _write_best(folder, trials, settings, strict=True)
 
@@ -207,8 +207,15 @@ def _sampler_seed(seed: int, count: int) -> int:
 
 
 def _run_trial(
-    study: Any, assembly: Assembly, space: Mapping[str, Range], budget: Budget, progress: Callable[[str], None]
+    study: Any,
+    assembly: Assembly,
+    experiment: Experiment,
+    *,
+    space: Mapping[str, Range],
+    budget: Budget,
+    progress: Callable[[str], None],
 ) -> Trial:
+    """Try what the study proposes; of `experiment` as written, like a run that is trained by best.json."""
     optuna = import_optuna()
     started = time.process_time()
     trial = study.ask()
@@ -216,7 +223,7 @@ def _run_trial(
     trial.set_user_attr("overrides", {name: encode(one) for name, one in overrides.items()})
     value, state = None, optuna.trial.TrialState.COMPLETE
     try:
-        chosen = with_choices(assembly, replaced(assembly.experiment, overrides))
+        chosen = with_choices(assembly, replaced(experiment, overrides))
         value = _value_of(chosen, trial, budget, started, progress)
     except optuna.TrialPruned:
         state = optuna.trial.TrialState.PRUNED

@@ -65,7 +65,7 @@ class Checkpoints:
         return None
 
     def discard_after(self, step: int) -> None:
-        """Delete checkpoints newer than `step`: those that `restore` passed over."""
+        """Delete checkpoints newer than `step`, -1 for all: those that `restore` passed over, to be written again."""
         for newer in self._manager.all_steps():
             if newer > step:
                 self._manager.delete(newer)

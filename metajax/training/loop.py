@@ -150,7 +150,7 @@ def train(
             learner, the optimiser, the episodes and the configuration are; used on one device, and by default not.
 
     Raises:
-        TrainingError: if a loss or gradient is not finite; the last good checkpoint stays.
+        TrainingError: if a loss, gradient or validation value is not finite; the last good checkpoint stays.
         StorageError: if `folder` holds checkpoints and `resume` is False, or none of them is whole.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
@@ -180,9 +180,10 @@ def train(
             started, compiled = time.perf_counter(), compilations()
             state, info = jax.block_until_ready(run(state, source, count, step))
             seconds = time.perf_counter() - started
-            _check_finite(info.finite, step, folder)
+            _check_finite(info.finite, step, _kept(step, folder))
             line = _line(int(state.step), info, tasks_per_step * count / seconds)
             value = _value(validate, state)
+            _check_value(value, int(state.step), _kept(step, folder))
             if value < best.value:
                 best = Best(np.asarray(state.step), np.asarray(value), jax.tree.map(jnp.copy, state.meta_params))
             if validate:
@@ -263,6 +264,7 @@ def _restore(
 ) -> tuple[TrainState, Best, RunLog]:
     found = checkpoints.restore((state, best))
     if found is None:
+        checkpoints.discard_after(-1)  # a process was killed before its first one had a manifest
         return state, best, RunLog(folder, writes=is_writer())
     if not resume:
         raise StorageError(
@@ -278,15 +280,28 @@ def _exhausted(step: int, best: Best, config: TrainingConfig) -> bool:
     return bool(config.patience) and step - int(best.step) >= config.patience * config.validate_every
 
 
-def _check_finite(finite: jax.Array, step: int, folder: Path) -> None:
+def _check_finite(finite: jax.Array, step: int, kept: str) -> None:
     if bool(jnp.all(finite)):
         return
     bad = step + int(jnp.argmin(finite)) + 1
     raise TrainingError(
-        f"The loss or its gradient was not finite at step {bad}. The last good checkpoint, of step {step}, is kept in "
-        f"{folder / 'checkpoints'}. Lower the learning rate or the inner step size, or clip gradients "
-        "(--optimizer.clip 1.0), and train again."
+        f"The loss or its gradient was not finite at step {bad}. {kept}Lower the learning rate or the inner step size, "
+        "or clip gradients (--optimizer.clip 1.0), and train again."
     )
+
+
+def _check_value(value: float, step: int, kept: str) -> None:
+    if math.isfinite(value):
+        return
+    raise TrainingError(
+        f"The validation value was {value} at step {step}. {kept}Lower the learning rate or the inner step size, and "
+        "train again; if no value is finite, see that held-out training users have ratings to be judged by."
+    )
+
+
+def _kept(step: int, folder: Path) -> str:
+    """Say which checkpoint stays, where one was written before this period."""
+    return f"The last good checkpoint, of step {step}, is kept in {folder / 'checkpoints'}. " if step else ""
 
 
 def _line(step: int, info: Any, tasks_per_second: float) -> dict[str, float]:

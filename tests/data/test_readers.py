@@ -60,7 +60,7 @@ def test_a_feature_that_is_not_the_number_promised_is_refused(tmp_path):
         read_atomic(path)
 
 
-@pytest.mark.parametrize(("suffix", "separator"), [("csv", ","), ("tsv", "\t")])
+@pytest.mark.parametrize(("suffix", "separator"), [("csv", ","), ("csv", ";"), ("tsv", "\t")])
 def test_tables_as_text(tmp_path, suffix, separator):
     rows = ["who,what,stars,when,domain", "007,5,4,2020-01-01,book", "7,6,x,2020-01-02,book", "8,5,3,2020-01-03,film"]
     path = tmp_path / f"mine.{suffix}"

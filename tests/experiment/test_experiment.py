@@ -1,14 +1,15 @@
 """Experiments: files, overrides, and configurations that come back from JSON without executing anything."""
 
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 
 import pytest
 
 from metajax import experiment as parts
 from metajax.errors import ConfigError, StorageError
-from metajax.experiment import Experiment, Maml, load_experiment, override
+from metajax.experiment import Experiment, Maml, learners, load_experiment, override
 from metajax.experiment.codec import decode, encode
+from metajax.experiment.tuned import apply_tuned
 
 ROOT = Path(__file__).parents[2]
 FILES = [
@@ -80,6 +81,20 @@ def test_a_file_may_bring_a_part_of_its_own_with_flags(tmp_path):
     )
     made, _ = override(load_experiment(tmp_path / "json.py"), ["--model.width", "7"], options=Maml())
     assert encode(made)["model"] == {"kind": "Mine", "width": 7}
+
+
+def test_a_part_of_ones_own_is_not_taken_for_the_one_of_metajax_that_is_called_alike():
+    @dataclass(frozen=True)
+    class Ridge(learners.Ridge):
+        pass
+
+    written = encode(Experiment(learner=Ridge(penalty=3.0)))
+    assert written["learner"] == encode(learners.Ridge(penalty=3.0)) | {"kind": f"{__name__}.Ridge"}
+    with pytest.raises(StorageError, match=r"names a part '.*\.Ridge', which .*Recommender\.load\(folder, experiment="):
+        decode(written)
+    assert encode(Experiment())["learner"]["kind"] == "Ridge"
+    own = Experiment(learner=Ridge(penalty=3.0))
+    assert apply_tuned(own, {"config": written, "overrides": {}}) == own
 
 
 def test_a_part_that_cannot_be_written_down_is_refused():

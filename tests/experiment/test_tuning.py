@@ -18,8 +18,9 @@ from metajax import files
 from metajax.cli import main
 from metajax.errors import ConfigError, StorageError, TrainingError
 from metajax.experiment import Maml, load_experiment, override, tuning
+from metajax.experiment.assembly import assemble
 from metajax.experiment.codec import decode
-from metajax.experiment.running import train_experiment
+from metajax.experiment.running import delete_run
 from metajax.experiment.search import Choice, LogUniform, leaves, replaced
 from metajax.experiment.tuned import apply_tuned, read_tuned, tuning_metadata
 from metajax.experiment.tuning import Budget, tune_experiment
@@ -161,6 +162,21 @@ def test_the_best_is_the_best_of_what_was_tried(experiment, tmp_path, played):
     assert apply_tuned(experiment, found) == replaced(experiment, best.overrides)
 
 
+def test_a_trial_trains_what_a_run_of_its_choices_trains(experiment, tmp_path, monkeypatch):
+    """Steps that `min_epochs` raised for the meta-batches as written are not those of a trial with larger ones."""
+    written, trained = replaced(experiment, {"training.outer_steps": 2, "training.min_epochs": 50.0}), []
+
+    def train_seed(assembly, folder, seed, *, validate, show_progress):
+        trained.append(assembly.experiment)
+        validate({})
+
+    monkeypatch.setattr(tuning, "train_seed", train_seed)
+    monkeypatch.setattr(tuning, "make_validate", lambda assembly: lambda meta_params: 1.0)
+    found = tune_experiment(written, {"training.tasks_per_step": Choice((32, 64))}, tmp_path, budget=Budget(1))
+    assert trained == [assemble(apply_tuned(written, found)).experiment]
+    assert trained[0].training.outer_steps < assemble(written).experiment.training.outer_steps
+
+
 @pytest.mark.usefixtures("played")
 def test_a_study_is_not_mixed_with_another(experiment, tmp_path):
     tune_experiment(experiment, SPACE, tmp_path, budget=Budget(1))
@@ -265,6 +281,21 @@ def test_a_validation_value_that_is_not_finite_fails_its_trial(experiment, tmp_p
     monkeypatch.setattr(tuning, "make_validate", lambda assembly: lambda meta_params: float("nan"))
     with pytest.raises(TrainingError, match=r"None of 2 trials was done; the last one: The validation value was nan\."):
         tune_experiment(experiment, SPACE, tmp_path / "tune", budget=Budget(2))
+
+
+@pytest.mark.usefixtures("played")
+def test_a_trial_whose_validation_value_is_not_finite_fails_alone(experiment, tmp_path, monkeypatch):
+    def make_validate(assembly):
+        return lambda meta_params: math.nan if assembly.experiment.learner.penalty > 5 else 1.0
+
+    monkeypatch.setattr(tuning, "make_validate", make_validate)
+    space, trials = {"learner.penalty": Choice((4.0, 6.0))}, []
+    found = tune_experiment(experiment, space, tmp_path / "tune", budget=Budget(4), finished=trials.append)
+    failed = [one for one in trials if one.state == "failed"]
+    assert 0 < len(failed) == found["trials"]["failed"] < 4
+    assert {(one.overrides["learner.penalty"], one.reason) for one in failed} == {
+        (6.0, "The validation value was nan.")
+    }
 
 
 @pytest.mark.parametrize("budget", [{"trials": 0}, {"whole_trials": 0}, {"seconds": 0.0}])
@@ -373,13 +404,12 @@ def test_a_run_that_was_not_tuned_has_no_tuning_in_its_report(tmp_path):
     assert tuning_metadata(tmp_path) == {}
 
 
-def test_overwriting_a_run_spares_its_study_and_nothing_else(experiment, tmp_path):
+def test_overwriting_a_run_spares_its_study(tmp_path):
     (tmp_path / "tune").mkdir()
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "seed-0").mkdir()
-    (tmp_path / "other").mkdir()
-    train_experiment(replace(experiment, seeds=()), tmp_path, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} - {"scratch", "cache"} == {"tune", "config.json"}
+    delete_run(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} - {"scratch", "cache"} == {"tune"}
 
 
 @pytest.mark.usefixtures("played")

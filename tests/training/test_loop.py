@@ -124,6 +124,39 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path)
     assert max(kept) == 10
 
 
+@pytest.mark.parametrize(
+    ("value", "from_step", "told"),
+    [
+        (float("nan"), 5, r"value was nan at step 5\. Lower the learning rate .* ratings to be judged by"),
+        (float("inf"), 5, r"value was inf at step 5\. Lower"),
+        (float("nan"), 15, r"value was nan at step 15\. The last good checkpoint, of step 10, is kept in .*\. Lower"),
+    ],
+)
+def test_a_validation_value_that_is_not_finite_stops_with_the_last_good_checkpoint(tmp_path, value, from_step, told):
+    validations = []
+
+    def validate(meta_params):
+        validations.append(meta_params)
+        return 1.0 if 5 * len(validations) < from_step else value
+
+    with pytest.raises(TrainingError, match=told):
+        toy.run(tmp_path, validate=validate)
+    kept = [int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+    assert max(kept, default=0) == from_step - 5
+    assert [line["step"] for line in read_log(tmp_path)] == list(range(5, from_step, 5))
+
+
+def test_no_checkpoint_is_promised_where_none_was_written(tmp_path):
+    learner = anil(toy.model(), squared_error(), inner_step_size=0.05)
+
+    def broken(meta_params, task, key, progress):
+        loss, metrics = learner.loss(meta_params, task, key, progress)
+        return loss * jnp.nan, metrics
+
+    with pytest.raises(TrainingError, match=r"not finite at step 1\. Lower the learning rate"):
+        toy.run(tmp_path, learner=learner._replace(loss=broken))
+
+
 def test_accumulation_averages_gradients(tmp_path):
     """With plain gradient descent of one step, accumulating two meta-batches moves by the mean of their gradients."""
     once = toy.run(tmp_path / "once", optimizer=optax.sgd(0.1), outer_steps=1, validate=None)
@@ -190,6 +223,15 @@ def test_a_checkpoint_without_its_manifest_was_never_finished(tmp_path):
     (tmp_path / "1" / "manifest.json").unlink()
     assert checkpoints.restore({"w": jnp.zeros(3)}) is None
     checkpoints.close()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_killed_before_its_first_manifest_begins_anew(tmp_path, resume):
+    whole = toy.run(tmp_path / "whole", outer_steps=10)
+    toy.run(tmp_path / "cut", outer_steps=5)
+    (tmp_path / "cut" / "checkpoints" / "5" / "manifest.json").unlink()
+    again = toy.run(tmp_path / "cut", outer_steps=10, resume=resume)
+    assert_same_run(whole, again, (tmp_path / "whole", tmp_path / "cut"))
 
 
 def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):

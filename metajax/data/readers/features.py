@@ -49,7 +49,16 @@ def read_features(path: Path, side: Side, id_column: str) -> tuple[pl.DataFrame,
 def _read(path: Path) -> pl.DataFrame:
     if path.suffix == ".parquet":
         return pl.read_parquet(path)
-    return pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+    return pl.read_csv(path, separator=separator_of(path), infer_schema=False)
+
+
+def separator_of(path: Path) -> str:
+    """Return what stands between the columns of a csv or tsv file: of a csv whose header has no comma, semicolons too."""
+    if path.suffix == ".tsv":
+        return "\t"
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = file.readline()
+    return ";" if ";" in header and "," not in header else ","
 
 
 def _numbers(texts: pl.Series) -> pl.Series:

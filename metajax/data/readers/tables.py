@@ -7,7 +7,7 @@ import polars as pl
 
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
-from metajax.data.readers.features import SUFFIXES, read_features
+from metajax.data.readers.features import SUFFIXES, read_features, separator_of
 from metajax.data.readers.names import column_of
 from metajax.data.validation import require_columns
 from metajax.errors import DataError
@@ -35,10 +35,10 @@ def read_table(
 
     `users` and `items` are files too, whose columns of ids are called as in the ratings: see `read_features`.
 
-    Columns called timestamp and domain are read as such unless others are named. Ids in a csv or tsv file become
-    integers where that loses nothing: 7 does, and 7.0 if all are so, but 007 stays a text. Where nothing else is said,
-    a column called like a user, an item or a rating is taken (see `names`); a file without ratings says who took what
-    up, 1.0 each.
+    A csv file may have semicolons for commas. Columns called timestamp and domain are read as such unless others are
+    named. Ids in a csv or tsv file become integers where that loses nothing: 7 does, and 7.0 if all are so, but 007
+    stays a text. Where nothing else is said, a column called like a user, an item or a rating is taken (see `names`); a
+    file without ratings says who took what up, 1.0 each.
     """
     frame = _scan(path).collect()
     user, item = (column_of(part, name, frame.columns) or part for part, name in (("user", user), ("item", item)))
@@ -82,7 +82,7 @@ def rates(path: Path, target: str = "target") -> bool:
 def _scan(path: Path) -> pl.LazyFrame:
     if path.suffix == ".parquet":
         return pl.scan_parquet(path)
-    return pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+    return pl.scan_csv(path, separator=separator_of(path), infer_schema=False)
 
 
 def _if_there(column: str, frame: pl.DataFrame) -> str | None:
