@@ -53,7 +53,7 @@ def _read(path: Path) -> pl.DataFrame:
 
 
 def separator_of(path: Path) -> str:
-    """Return what stands between the columns of a csv or tsv file: of a csv whose header has no comma, semicolons too."""
+    """Return what stands between the columns of a csv or tsv file; semicolons, if a csv's header has no comma."""
     if path.suffix == ".tsv":
         return "\t"
     with path.open(encoding="utf-8", errors="replace") as file:
