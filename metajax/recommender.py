@@ -125,7 +125,7 @@ class Recommender:
 
         Raises:
             DataError: for an item that is not in the catalogue (with near matches) or is rated twice (by id and by
-                title), or a rating off the scale.
+                title), a rating that is no number or off the scale, or a feature that the model does not know.
         """
         found = {item: self.position(item) for item in ratings}
         _refuse_twice(found)
@@ -144,6 +144,8 @@ class Recommender:
         Raises:
             DataError: if there is none, with the titles that are nearest.
         """
+        if isinstance(item, float) and item.is_integer():
+            item = int(item)  # as a frame with gaps has integers
         if (found := self._positions.get(str(item))) is not None:
             return found
         if (found := self._titles.get(str(item))) is not None:
@@ -284,7 +286,9 @@ class Recommender:
         close = [lower[low] for low in get_close_matches(text.lower(), lower, n=3, cutoff=0.6)]
         return list(dict.fromkeys([*inside, *close]))[:3]
 
-    def _checked(self, item: Any, rating: float) -> float:
+    def _checked(self, item: Any, rating: Any) -> float:
+        if isinstance(rating, bool) or not isinstance(rating, int | float | np.number):
+            raise DataError(f"The rating of {item!r} is {rating!r}, wanted a number.")
         if not self.artifact.takes(rating):
             low, high = self.artifact.scale
             raise DataError(f"The rating of {item!r} is {rating:g}, but ratings go from {low:g} to {high:g}.")

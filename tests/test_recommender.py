@@ -219,3 +219,16 @@ def test_where_predictions_are_no_ratings_the_popular_are_asked_about(artifact, 
     for strategy in ("information", "entropy", "popularity_entropy"):
         with pytest.raises(ConfigError, match="The predictions of this model are no ratings"):
             person.questions(3, strategy=strategy)
+
+
+@pytest.mark.parametrize("rating", ["5", None, True])
+def test_a_rating_is_a_number(artifact, rating):
+    with pytest.raises(DataError, match=f"The rating of 'i1' is {rating!r}, wanted a number"):
+        Recommender(artifact)._checked("i1", rating)  # `adapt` hands it on; its types are checked in tests only
+
+
+def test_a_whole_number_that_a_frame_made_a_float_is_an_id(artifact):
+    recommender = Recommender(replace(artifact, item_ids=list(range(len(artifact.item_ids)))))
+    assert recommender.position(7.0) == recommender.position(7) == 7
+    with pytest.raises(DataError, match=r"no item 7\.5"):
+        recommender.position(7.5)

@@ -206,7 +206,8 @@ def _with_metrics(artifact: Artifact, summary: Summary) -> Artifact:
     """Keep for the model card what is better or worse at full support; the report has all else."""
     metrics: dict[str, Any] = {}
     for one in summary.estimates:
-        if one.kind == "learner" and one.k is None and describe_metric(one.metric, summary.protocol).direction:
+        is_told = one.kind == "learner" and one.k is None and np.isfinite([one.value, one.low, one.high]).all()
+        if is_told and describe_metric(one.metric, summary.protocol).direction:
             cell = {"value": one.value, "low": one.low, "high": one.high}
             metrics.setdefault(one.scenario, {})[one.metric] = cell
     return replace(artifact, metrics=metrics)

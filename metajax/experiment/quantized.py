@@ -18,7 +18,10 @@ SCALE = "scale/"
 
 
 def quantize(arrays: dict[str, np.ndarray], tables: Tables) -> dict[str, np.ndarray]:
-    """Store every parameter of two axes or more in another type; scalars and vectors stay as they are."""
+    """Store every parameter of two axes or more in another type; scalars and vectors stay as they are.
+
+    Of an ensemble every parameter has an axis more, and vectors count as tables of a row a member.
+    """
     stored: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         is_table = name.startswith("params/") and array.ndim >= 2 and array.dtype == np.float32
