@@ -67,6 +67,7 @@ def _tested(scenario: str, reports: Reports) -> list[str]:
         for one in report.summary.comparisons
         if one.scenario == scenario and one.metric in RANKED and one.k in SHOTS[:2]
         if name.endswith(("uptake", "autoencoder", "peers"))
+        if name.endswith("peers") or one.reference == report.summary.rank_reference.get(scenario)
     ]
     if not tests:
         return []
@@ -152,6 +153,8 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
                 ]
                 tuning = report.metadata.get("tuning")
                 how = f"{tuning['trials']} trials there" if tuning else "the flagship's"
+                if "noise_deviation" not in report.metadata["config"]["learner"]:
+                    how += ", and a noise prior of deviation 1"
                 lines.append(f"| {data}, `{protocol}` | {how} | {' | '.join(cells)} | `{name}` |")
     if not lines:
         return ""

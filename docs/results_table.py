@@ -223,7 +223,7 @@ def _read_published() -> list[dict]:
 def _tuning(report: Report) -> str:
     """Say what the choice of hyper-parameters cost."""
     if not (tuning := report.metadata.get("tuning")):
-        return ", not tuned"
+        return ", not by `metajax tune`"
     return f", {tuning['trials']} trials in {tuning['seconds']:,.0f} s"
 
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/cross_domain/ridge.py && metajax evaluate runs/cross_domain/ridge
 Override: metajax train experiments/cross_domain/ridge.py --split.source music --split.target book --name other
 Takes:    seconds to train a seed on 2 CPU cores; minutes to measure all baselines once (--evaluation.no-tuned: fewer).
-Reaches:  results/cross_domain/ridge.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136, on tasks that cross domains
 """
 

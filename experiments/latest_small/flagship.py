@@ -4,7 +4,7 @@ Run:      metajax train experiments/latest_small/flagship.py --learner.members 1
           metajax evaluate runs/latest_small/flagship
 Override: metajax train experiments/latest_small/flagship.py --episodes.no-by-rows --name other
 Takes:    about ten minutes on 2 CPU cores, evaluation included.
-Reaches:  results/latest_small/flagship.json, of one member, kept by the commands above.
+Reaches:  results/latest_small/flagship.json, of three members (no --learner.members 1).
 Follows:  docs/flagship.md
 """
 

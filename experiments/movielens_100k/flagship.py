@@ -4,7 +4,7 @@ Run:      metajax train experiments/movielens_100k/flagship.py --learner.members
           metajax evaluate runs/movielens_100k/flagship
 Override: metajax train experiments/movielens_100k/flagship.py --episodes.no-by-rows --name other
 Takes:    about ten minutes on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/flagship.json, of one member, kept by the commands above.
+Reaches:  results/movielens_100k/flagship.json, of three members (no --learner.members 1).
 Follows:  docs/flagship.md
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_100k/melu.py && metajax evaluate runs/movielens_100k/melu
 Override: metajax train experiments/movielens_100k/melu.py --learner.inner-steps 5 --name other
 Takes:    about two minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/melu.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  Lee et al., 2019, https://arxiv.org/abs/1908.00413
 """
 

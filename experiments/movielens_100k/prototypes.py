@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_100k/prototypes.py && metajax evaluate runs/movielens_100k/prototypes
 Override: metajax train experiments/movielens_100k/prototypes.py --learner.relevant 5 --name other
 Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_100k/prototypes.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  Snell et al., 2017, https://arxiv.org/abs/1703.05175
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/alfa.py && metajax evaluate runs/movielens_1m/alfa
 Override: metajax train experiments/movielens_1m/alfa.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/alfa.json, kept by the commands above.
+Reaches:  results/movielens_1m/alfa.json, of two seeds, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Baik et al., 2020, https://arxiv.org/abs/2011.00209
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/anil.py && metajax evaluate runs/movielens_1m/anil
 Override: metajax train experiments/movielens_1m/anil.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/anil.json, kept by the commands above.
+Reaches:  results/movielens_1m/anil.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Raghu et al., 2020, https://arxiv.org/abs/1909.09157
 """
 

@@ -4,7 +4,7 @@ Run:      metajax train experiments/movielens_1m/attentive_neural_process.py
           metajax evaluate runs/movielens_1m/attentive_neural_process
 Override: metajax train experiments/movielens_1m/attentive_neural_process.py --learner.self-attention --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/attentive_neural_process.json, kept by the commands above.
+Reaches:  results/movielens_1m/attentive_neural_process.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Kim et al., 2019, https://arxiv.org/abs/1901.05761
 """
 

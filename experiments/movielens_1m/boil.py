@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/boil.py && metajax evaluate runs/movielens_1m/boil
 Override: metajax train experiments/movielens_1m/boil.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/boil.json, kept by the commands above.
+Reaches:  results/movielens_1m/boil.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Oh et al., 2021, https://arxiv.org/abs/2008.08882
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/cnp.py && metajax evaluate runs/movielens_1m/cnp
 Override: metajax train experiments/movielens_1m/cnp.py --learner.width 32 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/cnp.json, kept by the commands above.
+Reaches:  results/movielens_1m/cnp.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Garnelo et al., 2018, https://arxiv.org/abs/1807.01613
 """
 

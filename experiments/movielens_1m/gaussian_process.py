@@ -4,7 +4,7 @@ Run:      metajax train experiments/movielens_1m/gaussian_process.py
           metajax evaluate runs/movielens_1m/gaussian_process
 Override: metajax train experiments/movielens_1m/gaussian_process.py --model.factors 32 --name other
 Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/gaussian_process.json, kept by the commands above.
+Reaches:  results/movielens_1m/gaussian_process.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Patacchiola et al., 2020, https://arxiv.org/abs/1910.05199
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/imaml.py && metajax evaluate runs/movielens_1m/imaml
 Override: metajax train experiments/movielens_1m/imaml.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/imaml.json, kept by the commands above.
+Reaches:  results/movielens_1m/imaml.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Rajeswaran et al., 2019, https://arxiv.org/abs/1909.04630
 """
 

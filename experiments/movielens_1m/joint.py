@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/joint.py && metajax evaluate runs/movielens_1m/joint
 Override: metajax train experiments/movielens_1m/joint.py --learner.inner-steps 5 --name movielens_1m/joint_fine_tuned
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/joint.json, kept by the commands above.
+Reaches:  results/movielens_1m/joint.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  no paper: joint training without meta-learning, fine-tuned at test time with --learner.inner-steps
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/maml.py && metajax evaluate runs/movielens_1m/maml
 Override: metajax train experiments/movielens_1m/maml.py --learner.first-order --name fomaml
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/maml.json, kept by the commands above.
+Reaches:  results/movielens_1m/maml.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Finn et al., 2017, https://arxiv.org/abs/1703.03400
 """
 

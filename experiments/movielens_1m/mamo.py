@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/mamo.py && metajax evaluate runs/movielens_1m/mamo
 Override: metajax train experiments/movielens_1m/mamo.py --learner.no-attended-erase --name as_the_paper_writes
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/mamo.json, kept by the commands above.
+Reaches:  results/movielens_1m/mamo.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Dong et al., 2020, https://arxiv.org/abs/2007.03183, but for `attended_erase`: as the paper writes, the task
           memory is gone after some hundred steps, and with it all that the first layer knows.
 """

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/melu.py && metajax evaluate runs/movielens_1m/melu
 Override: metajax train experiments/movielens_1m/melu.py --learner.inner-steps 5 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/melu.json, kept by the commands above.
+Reaches:  results/movielens_1m/melu.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Lee et al., 2019, https://arxiv.org/abs/1908.00413
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/meta_curvature.py && metajax evaluate runs/movielens_1m/meta_curvature
 Override: metajax train experiments/movielens_1m/meta_curvature.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/meta_curvature.json, kept by the commands above.
+Reaches:  results/movielens_1m/meta_curvature.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Park and Oliva, 2019, https://arxiv.org/abs/1902.03356
 """
 

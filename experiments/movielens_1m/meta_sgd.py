@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/meta_sgd.py && metajax evaluate runs/movielens_1m/meta_sgd
 Override: metajax train experiments/movielens_1m/meta_sgd.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/meta_sgd.json, kept by the commands above.
+Reaches:  results/movielens_1m/meta_sgd.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Li et al., 2017, https://arxiv.org/abs/1707.09835
 """
 

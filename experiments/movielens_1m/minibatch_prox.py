@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/minibatch_prox.py && metajax evaluate runs/movielens_1m/minibatch_prox
 Override: metajax train experiments/movielens_1m/minibatch_prox.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/minibatch_prox.json, kept by the commands above.
+Reaches:  results/movielens_1m/minibatch_prox.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Zhou et al., 2019, https://papers.nips.cc/paper/8432-efficient-meta-learning-via-minibatch-proximal-update
 """
 

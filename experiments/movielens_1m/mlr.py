@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/mlr.py && metajax evaluate runs/movielens_1m/mlr
 Override: metajax train experiments/movielens_1m/mlr.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/mlr.json, kept by the commands above.
+Reaches:  results/movielens_1m/mlr.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Rajeswaran et al., 2019, eq. 3, with a learned strength, https://arxiv.org/abs/1909.04630
 """
 

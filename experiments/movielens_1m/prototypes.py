@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/prototypes.py && metajax evaluate runs/movielens_1m/prototypes
 Override: metajax train experiments/movielens_1m/prototypes.py --learner.relevant 5 --name other
 Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/prototypes.json, kept by the commands above.
+Reaches:  results/movielens_1m/prototypes.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Snell et al., 2017, https://arxiv.org/abs/1703.05175
 """
 

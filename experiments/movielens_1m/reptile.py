@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/reptile.py && metajax evaluate runs/movielens_1m/reptile
 Override: metajax train experiments/movielens_1m/reptile.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/reptile.json, kept by the commands above.
+Reaches:  results/movielens_1m/reptile.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Nichol et al., 2018, https://arxiv.org/abs/1803.02999
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/movielens_1m/ridge.py && metajax evaluate runs/movielens_1m/ridge
 Override: metajax train experiments/movielens_1m/ridge.py --model.factors 32 --name other
 Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/movielens_1m/ridge.json, kept by the commands above.
+Reaches:  results/movielens_1m/ridge.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/anil.py && metajax evaluate runs/tanp/anil
 Override: metajax train experiments/tanp/anil.py --optimizer.learning-rate 3e-3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/anil.json, kept by the commands above.
+Reaches:  results/tanp/anil.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Raghu et al., 2020, https://arxiv.org/abs/1909.09157
 """
 

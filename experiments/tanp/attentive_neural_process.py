@@ -4,7 +4,7 @@ Run:      metajax train experiments/tanp/attentive_neural_process.py
           metajax evaluate runs/tanp/attentive_neural_process
 Override: metajax train experiments/tanp/attentive_neural_process.py --learner.self-attention --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/attentive_neural_process.json, kept by the commands above.
+Reaches:  results/tanp/attentive_neural_process.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Kim et al., 2019, https://arxiv.org/abs/1901.05761
 """
 

@@ -4,7 +4,7 @@ Run:      metajax train experiments/tanp/bayesian_linear.py
           metajax evaluate runs/tanp/bayesian_linear
 Override: metajax train experiments/tanp/bayesian_linear.py --model.factors 32 --name other
 Takes:    a few minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/bayesian_linear.json, kept by the commands above.
+Reaches:  results/tanp/bayesian_linear.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Harrison et al., 2018, https://arxiv.org/abs/1807.08912
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/joint.py && metajax evaluate runs/tanp/joint
 Override: metajax train experiments/tanp/joint.py --learner.inner-steps 5 --name tanp/joint_fine_tuned
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/joint.json, kept by the commands above.
+Reaches:  results/tanp/joint.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  no paper: joint training without meta-learning, fine-tuned at test time with --learner.inner-steps
 """
 

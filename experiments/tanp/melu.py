@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/melu.py && metajax evaluate runs/tanp/melu
 Override: metajax train experiments/tanp/melu.py --learner.inner-steps 5 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/melu.json, kept by the commands above.
+Reaches:  results/tanp/melu.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Lee et al., 2019, https://arxiv.org/abs/1908.00413
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/ridge.py && metajax evaluate runs/tanp/ridge
 Override: metajax train experiments/tanp/ridge.py --model.factors 32 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/ridge.json, kept by the commands above.
+Reaches:  results/tanp/ridge.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Bertinetto et al., 2019, https://arxiv.org/abs/1805.08136
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/tanp/tanp.py && metajax evaluate runs/tanp/tanp
 Override: metajax train experiments/tanp/tanp.py --learner.num-clusters 20 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/tanp/tanp.json, kept by the commands above.
+Reaches:  results/tanp/tanp.json, tuned: `make results OPTIONS=NAME` makes it again.
 Follows:  Lin et al., 2021, https://arxiv.org/abs/2103.06137
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/warm_up/joint.py && metajax evaluate runs/warm_up/joint
 Override: metajax train experiments/warm_up/joint.py --learner.inner-steps 3 --name warm_up/joint_fine_tuned
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/warm_up/joint.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  no paper: joint training without meta-learning
 """
 

@@ -3,7 +3,7 @@
 Run:      metajax train experiments/warm_up/meta_embedding.py && metajax evaluate runs/warm_up/meta_embedding
 Override: metajax train experiments/warm_up/meta_embedding.py --learner.inner-step-size 0.3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/warm_up/meta_embedding.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  Pan et al., 2019, https://arxiv.org/abs/1904.11547
 """
 

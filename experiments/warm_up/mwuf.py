@@ -3,7 +3,7 @@
 Run:      metajax train experiments/warm_up/mwuf.py && metajax evaluate runs/warm_up/mwuf
 Override: metajax train experiments/warm_up/mwuf.py --learner.inner-step-size 0.3 --name other
 Takes:    some minutes for three seeds on 2 CPU cores, evaluation included.
-Reaches:  results/warm_up/mwuf.json, kept by the commands above.
+Reaches:  no report is kept.
 Follows:  Zhu et al., 2021, https://arxiv.org/abs/2105.04790
 """
 
