@@ -118,7 +118,7 @@ def test_one_run_is_no_comparison(tmp_path, capsys):
     assert "A comparison takes the folders of two runs or more" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["", "..", "a/../b", "/tmp/a", "a//b"])
+@pytest.mark.parametrize("name", ["", "..", "a/../b", "/a", "a//b"])
 def test_a_name_that_leads_out_of_the_runs_is_refused(name, capsys):
     assert main(["show", "--name", name]) == 2
     assert "is a path below runs/, such as a/b" in capsys.readouterr().err
