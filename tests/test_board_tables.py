@@ -23,7 +23,9 @@ def report(name, method, kind, values, comparisons=()):
         Estimate("user_cold", method, kind, metric, k, value, value - 0.01, value + 0.01, 9, (), None)
         for (metric, k), value in values.items()
     )
-    return Report(Summary({"name": "toy"}, {"user_cold": "base"}, found, tuple(comparisons), ()), {"name": name})
+    ranked = {"user_cold": "EASE"}
+    summary = Summary({"name": "toy"}, {"user_cold": "base"}, found, tuple(comparisons), (), rank_reference=ranked)
+    return Report(summary, {"name": name})
 
 
 def lists(first):
@@ -38,8 +40,8 @@ def against(reference, k, difference, p, method="ours"):
 
 
 def test_lists_stand_in_their_order_and_tests_are_corrected_over_baselines_and_peers(tables):
-    """Of four tests three of .02 become .08, and every learner has rows of its own."""
-    of_baseline = [against("EASE", k, 0.1, 0.02) for k in (5, 10)]
+    """Of four tests three of .02 become .08, and every learner has rows of its own; a recommender of ratings none."""
+    of_baseline = [against("EASE", k, 0.1, 0.02) for k in (5, 10)] + [against("item-kNN", 5, 0.5, 0.001)]
     of_peer = [against("implicit ALS", 5, -0.1, 0.6)]
     reports = {
         "toy/autoencoder": report("toy/autoencoder", "ours", "learner", lists(0.2), of_baseline),
@@ -59,6 +61,7 @@ def test_lists_stand_in_their_order_and_tests_are_corrected_over_baselines_and_p
     (other,) = [row for row in rows[5:] if row.startswith("| other | EASE |")]
     assert other.count("+0.300") == 1
     assert "better" not in text
+    assert "item-kNN" not in text
 
 
 def test_it_is_said_where_intervals_cover_too_little_or_too_much(tables):
@@ -83,8 +86,9 @@ def test_what_was_tuned_stands_beside_what_was_not(tables):
     plain, tuned = (
         report(f"toy/{name}", tables.FLAGSHIP, "learner", values) for name in ("flagship", "flagship_tuned")
     )
-    tuned.metadata["tuning"] = {"trials": 6}
+    plain.metadata["config"] = {"learner": {"noise_deviation": 0.1}}
+    tuned.metadata |= {"tuning": {"trials": 6}, "config": {"learner": {}}}
     text = tables.transfer({("toy", "user_cold", "user_cold"): {"toy/flagship": plain, "toy/flagship_tuned": tuned}})
     assert "| toy, `user_cold` | the flagship's | 0.700" in text
-    assert "| toy, `user_cold` | 6 trials there | 0.700" in text
+    assert "| toy, `user_cold` | 6 trials there, and a noise prior of deviation 1 | 0.700" in text
     assert tables.transfer({}) == ""
