@@ -87,7 +87,7 @@ def test_what_was_tuned_stands_beside_what_was_not(tables):
         report(f"toy/{name}", tables.FLAGSHIP, "learner", values) for name in ("flagship", "flagship_tuned")
     )
     plain.metadata["config"] = {"learner": {"noise_deviation": 0.1}}
-    tuned.metadata |= {"tuning": {"trials": 6}, "config": {"learner": {}}}
+    tuned.metadata.update(tuning={"trials": 6}, config={"learner": {}})
     text = tables.transfer({("toy", "user_cold", "user_cold"): {"toy/flagship": plain, "toy/flagship_tuned": tuned}})
     assert "| toy, `user_cold` | the flagship's | 0.700" in text
     assert "| toy, `user_cold` | 6 trials there, and a noise prior of deviation 1 | 0.700" in text
