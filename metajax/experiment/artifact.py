@@ -190,8 +190,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
     except (SafetensorError, OSError) as error:
         raise StorageError(f"{folder / ARRAYS} cannot be read: {error}.") from error
     try:
-        stored = document["experiment"]
-        choices: Experiment = decode(stored) if experiment is None else _as_trained(experiment, stored, folder)
+        choices: Experiment = decode(document["experiment"], own=experiment)
         parts = make_parts(choices, encoding, offset=document["offset"], levels=tuple(document["levels"]))
         low, high = document["scale"]
         return Artifact(
@@ -243,19 +242,6 @@ def flatten(meta_params: PyTree) -> dict[str, np.ndarray]:
     """Name every leaf by its path below "params/"."""
     leaves = jax.tree_util.tree_leaves_with_path(meta_params)
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _as_trained(experiment: Experiment, stored: dict[str, Any], folder: Path) -> Experiment:
-    """Take over the unit of ratings that training found, and see that the artifact was trained by this experiment."""
-    given = encode(experiment)
-    for part in ("model", "loss", "learner"):
-        for name, value in stored[part].items():
-            if name in given[part] and given[part][name] != value:
-                raise StorageError(
-                    f"{folder} was trained with {part}.{name} = {value!r}, and the experiment that was given has "
-                    f"{given[part][name]!r}. Give the experiment file that it was trained by."
-                )
-    return replace(experiment, data=replace(experiment.data, unit=stored["data"].get("unit")))
 
 
 def _meta_params(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:

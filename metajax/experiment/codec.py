@@ -32,29 +32,46 @@ def encode(config: Any) -> Any:
     )
 
 
-def decode(document: Any) -> Any:
+def decode(document: Any, *, own: Any = None) -> Any:
     """Undo `encode`; what an older version had and left unset (None) may be missing now.
 
+    Args:
+        document: what `encode` made.
+        own: a configuration that brings the classes of one's own which the document names: what they hold is read from
+            the document, not from it.
+
     Raises:
-        StorageError: for a kind that metajax does not know, or a field that the kind does not have.
+        StorageError: for a kind that is not known, or a field that the kind does not have.
     """
+    return _decode(document, {made.__name__: made for made in _own_classes(own)}, _known())
+
+
+def _decode(document: Any, own: dict[str, type], known: dict[str, type]) -> Any:
     if isinstance(document, list):
-        return tuple(decode(one) for one in document)
+        return tuple(_decode(one, own, known) for one in document)
     if not isinstance(document, dict):
         return document
-    kind = document.get("kind")
-    known = _known()
-    if kind not in known:
+    kind = str(document.get("kind"))
+    made = known.get(kind) or own.get(kind.rpartition(".")[2])
+    if made is None:
         raise StorageError(
             f"The configuration names a part {kind!r}, which metajax does not know. "
             "A part of your own is loaded by giving the run's experiment: Recommender.load(folder, experiment=...)."
         )
-    has = {one.name for one in fields(known[kind])}
-    values = {name: decode(value) for name, value in document.items() if name in has or value is not None}
+    has = {one.name for one in fields(made)}
+    values = {name: _decode(value, own, known) for name, value in document.items() if name in has or value is not None}
     del values["kind"]
     if unknown := values.keys() - has:
         raise StorageError(f"{kind} has no field {sorted(unknown)[0]!r}. The run was written by another version.")
-    return known[kind](**values)
+    return made(**values)
+
+
+def _own_classes(config: Any) -> Iterator[type]:
+    if is_dataclass(config) and not isinstance(config, type):
+        if _known().get(type(config).__name__) is not type(config):
+            yield type(config)
+        for one in fields(config):
+            yield from _own_classes(getattr(config, one.name))
 
 
 def _kind(made: type) -> str:

@@ -48,7 +48,8 @@ def evaluate_run(
 
     Args:
         folder: of a run.
-        experiment: for a run with parts of your own, which are not rebuilt from a file.
+        experiment: for a run with parts of your own, which are not rebuilt from a file: its classes and the files of
+            its data are taken, the choices are the run's.
         command: kept in the report.
         progress: called with the name of what is measured next.
 
@@ -61,7 +62,9 @@ def evaluate_run(
         raise StorageError(f"{folder} has no finished seed. Train it first: metajax train.")
     artifacts = {seed: read_artifact(path, experiment=own) for seed, path in sorted(seeds.items())}
     first = next(iter(artifacts.values()))
-    experiment, kept = first.experiment, first.encoding
+    files_of_data = {name: getattr(own.data, name) for name in ("source", "users", "items")}  # they may have moved
+    experiment = replace(first.experiment, data=replace(first.experiment.data, **files_of_data))
+    kept = first.encoding
     selection = assemble(experiment, kept=kept)
     assembly = assemble(experiment, final=True, kept=kept) if refits(selection) else selection
     digest = assembly.interactions.digest()
