@@ -287,12 +287,13 @@ class Recommender:
         return list(dict.fromkeys([*inside, *close]))[:3]
 
     def _checked(self, item: Any, rating: Any) -> float:
-        if isinstance(rating, bool) or not isinstance(rating, int | float | np.number):
+        if isinstance(rating, bool) or not isinstance(rating, int | float | np.integer | np.floating):
             raise DataError(f"The rating of {item!r} is {rating!r}, wanted a number.")
-        if not self.artifact.takes(rating):
+        value = float(rating)
+        if not self.artifact.takes(value):
             low, high = self.artifact.scale
-            raise DataError(f"The rating of {item!r} is {rating:g}, but ratings go from {low:g} to {high:g}.")
-        return rating
+            raise DataError(f"The rating of {item!r} is {value:g}, but ratings go from {low:g} to {high:g}.")
+        return value
 
 
 class AdaptedUser:
