@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,53 +28,10 @@ from metajax.ranking.explainer import Explainer
 from metajax.ranking.neighbours import item_directions, nearest, prediction_directions, synthetic_predictions
 from metajax.ranking.padding import SMALLEST, padded, sizes
 from metajax.ranking.questioner import Questioner
+from metajax.ranking.recommendation import Match, Reason, Recommendation
 from metajax.ranking.titles import TitleSearch
 from metajax.training.compiling import compiler_options
 from metajax.types import Learner, PyTree
-
-
-class Recommendation(NamedTuple):
-    """One recommended item.
-
-    Attributes:
-        item: the data's own id.
-        title: or None where the data have none.
-        score: predicted target, in its units.
-    """
-
-    item: Any
-    title: str | None
-    score: float
-
-
-class Reason(NamedTuple):
-    """What one rating did to a prediction.
-
-    Attributes:
-        item: the rated item, by the data's own id.
-        title: or None where the data have none.
-        rating: as it was given.
-        effect: what it added to the predicted target, before clipping to the scale.
-    """
-
-    item: Any
-    title: str | None
-    rating: float
-    effect: float
-
-
-class Match(NamedTuple):
-    """An item that was looked for.
-
-    Attributes:
-        item: the data's own id.
-        title: or None where the data have none.
-        score: how well it fits: a cosine, what a question is worth, or how well a title matches.
-    """
-
-    item: Any
-    title: str | None
-    score: float
 
 
 class Recommender:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from metajax.experiment.artifact import Artifact
     from metajax.experiment.assembly import Assembly
-    from metajax.recommender import Reason, Recommendation
+    from metajax.ranking.recommendation import Reason, Recommendation
 
 
 def recommend_verb(arguments: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from metajax.data.encoding import Encoding as Encoding
 from metajax.data.encoding import fit_encoding as fit_encoding
 from metajax.data.interactions import Interactions as Interactions
 from metajax.data.interactions import interactions_from_frame as interactions_from_frame
+from metajax.data.scenarios import Scenario as Scenario
+from metajax.data.scenarios import Split as Split
 from metajax.data.sources import load as load
-from metajax.data.splits import Scenario as Scenario
-from metajax.data.splits import Split as Split
 from metajax.data.validation import Quarantine as Quarantine

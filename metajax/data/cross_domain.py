@@ -10,7 +10,8 @@ from functools import partial
 import polars as pl
 
 from metajax.data.interactions import Interactions
-from metajax.data.splits import Scenario, Split, cut_users, hash_order
+from metajax.data.scenarios import Scenario, Split, hash_order
+from metajax.data.splits import cut_users
 from metajax.errors import ConfigError, DataError
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 import polars as pl
 
 from metajax.data.interactions import Interactions
-from metajax.data.splits import Scenario, Split, hash_order
+from metajax.data.scenarios import Scenario, Split, hash_order
 from metajax.errors import ConfigError, DataError
 
 PHASES = 3

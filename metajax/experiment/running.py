@@ -81,13 +81,10 @@ def train_experiment(
     by_writer(lambda: _check_folder(folder, experiment, resume=resume, overwrite=overwrite))
     is_begun = resume and (folder / CONFIG).is_file()
     selection = assemble(_as_begun(folder, experiment) if is_begun else experiment)  # before anything is deleted
-    about_data = {"name": selection.interactions.name, "sha256": selection.interactions.digest()}
-    if is_begun and (folder / DATA).is_file() and files.read_json(folder / DATA) != about_data:
-        raise StorageError(
-            f"The data have changed since {folder} was begun. "
-            "Start over with --overwrite, or give the run another --name."
-        )
-    by_writer(lambda: _prepare(folder, selection.experiment, about_data, tuning=tuning, overwrite=overwrite))
+    data = {"name": selection.interactions.name, "sha256": selection.interactions.digest()}
+    if is_begun:
+        _refuse_other_data(folder, data)
+    by_writer(lambda: _prepare(folder, selection.experiment, data, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
     selection = _with_task_chunk(selection, folder)
     experiment = selection.experiment
@@ -319,6 +316,14 @@ def _with_task_chunk(assembly: Assembly, folder: Path) -> Assembly:
         files.write_json(folder / "task_chunk.json", {"task_chunk": task_chunk, "milliseconds": dict(milliseconds)})
     training = replace(experiment.training, task_chunk=task_chunk)
     return replace(assembly, experiment=replace(experiment, training=training))
+
+
+def _refuse_other_data(folder: Path, data: dict[str, str]) -> None:
+    if (folder / DATA).is_file() and files.read_json(folder / DATA) != data:
+        raise StorageError(
+            f"The data have changed since {folder} was begun. "
+            "Start over with --overwrite, or give the run another --name."
+        )
 
 
 def _refuse_other_choices(before: dict, now: dict, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from litestar import Request, get
 from litestar.params import FromPath, QueryParameter
 
-from metajax.recommender import Match
+from metajax.ranking.recommendation import Match
 from metajax.serving.answers import ERRORS, NOT_FOUND
 from metajax.serving.dependencies import TheService
 from metajax.serving.problems import RequestError

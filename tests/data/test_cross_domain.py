@@ -10,7 +10,7 @@ from data.ratings import pairs, world
 
 from metajax.data import Interactions, interactions_from_frame, load
 from metajax.data.cross_domain import cross_domain
-from metajax.data.splits import hash_order
+from metajax.data.scenarios import hash_order
 from metajax.errors import ConfigError, DataError, LeakError
 from metajax.evaluation.protocols import lay_out
 

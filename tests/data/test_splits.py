@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metajax.data import Interactions, Scenario, Split, interactions_from_frame, load
-from metajax.data.splits import both_cold, hash_order, item_cold, melu, tanp, temporal, user_cold
+from metajax.data.scenarios import hash_order
+from metajax.data.splits import both_cold, item_cold, melu, tanp, temporal, user_cold
 from metajax.errors import ConfigError, DataError, LeakError
 from metajax.evaluation.protocols import sentence
 

@@ -7,7 +7,7 @@ import pytest
 from data.ratings import pairs
 
 from metajax.data import Interactions, interactions_from_frame, load
-from metajax.data.splits import hash_order
+from metajax.data.scenarios import hash_order
 from metajax.data.warm_up import warm_up
 from metajax.errors import ConfigError, DataError, LeakError
 from metajax.evaluation.protocols import lay_out

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from metajax.data import interactions_from_frame
-from metajax.data.splits import Scenario
+from metajax.data.scenarios import Scenario
 from metajax.errors import TaskError
 from metajax.evaluation.protocols import lay_out
 
