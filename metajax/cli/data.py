@@ -133,11 +133,10 @@ def convert(
     console = Console(soft_wrap=True)
     console.print(f"{interactions.ratings.height:,} ratings are in {out}")
     rejected = interactions.quarantine
-    if counts := rejected.counts():
+    if not rejected.rows.is_empty():
         beside = out.with_name(f"{out.name}.quarantine.csv")
         rejected.write(beside)
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
-        console.print(f"{rejected.rows.height:,} rows were rejected ({reasons}); they are in {beside}")
+        console.print(rejected.told(beside))
 
 
 VERBS: dict[str, Callable[..., None]] = {

@@ -47,6 +47,9 @@ class RunOptions:
 
 def train_verb(arguments: Sequence[str]) -> None:
     """Train an experiment file, a file of ratings or the default experiment, with overrides."""
+    import polars as pl
+
+    from metajax.data.validation import Quarantine
     from metajax.experiment.running import PROFILE, train_experiment
     from metajax.experiment.tuned import check_tuned, read_tuned
     from metajax.training.distributed import is_writer
@@ -74,18 +77,8 @@ def train_verb(arguments: Sequence[str]) -> None:
         if options.profile:
             print(how_to_open(folder / PROFILE))
         if (rejected := folder / "quarantine.csv").is_file():
-            print(_told(rejected))
+            print(Quarantine(pl.read_csv(rejected, infer_schema=False)).told(rejected))
         print(f"Trained {len(seeds)} seed(s) in {folder}. Next: metajax evaluate {folder}")
-
-
-def _told(rejected: Path) -> str:
-    import polars as pl
-
-    from metajax.data.validation import Quarantine
-
-    counts = Quarantine(pl.read_csv(rejected, infer_schema=False)).counts()
-    reasons = ", ".join(f"{reason} ({count:,})" for reason, count in counts.items())
-    return f"{sum(counts.values()):,} rows of the data were rejected: {reasons}. They are in {rejected}"
 
 
 def evaluate_verb(arguments: Sequence[str]) -> None:

@@ -22,6 +22,11 @@ class Quarantine:
         counted = self.rows.group_by("reason").len().sort("reason")
         return dict(zip(counted["reason"], counted["len"], strict=True))
 
+    def told(self, path: Path) -> str:
+        """Say how many rows were rejected, why, and in which file they are."""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.counts().items())
+        return f"{self.rows.height:,} rows were rejected ({reasons}); they are in {path}"
+
     def write(self, path: Path) -> None:
         """Write the rejected rows to a csv file, atomically."""
         with atomic(path) as temporary:

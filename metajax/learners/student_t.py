@@ -165,15 +165,14 @@ def student_t(
     for name, value in positive.items():
         if not value > 0:
             raise ConfigError(f"{name} of a Student-t regression must be positive, got {value}.")
-    if not (freedom > 2 and 0 <= unseen < 1 and training_rows >= 0 and max_support > 0):
+    if not (freedom > 2 and 0 <= unseen < 1 and min(training_rows, unseen_variance) >= 0 and max_support > 0):
         raise ConfigError(
-            "A Student-t regression wants freedom above 2, unseen in [0, 1), training_rows of 0 or more and "
-            f"max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {max_support=}."
+            "A Student-t regression wants freedom above 2, unseen in [0, 1), training_rows and unseen_variance of 0 or "
+            f"more and max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {unseen_variance=}, "
+            f"{max_support=}."
         )
     if factor_prior is not None and not (factor_prior > 0 and tables is not None):
         raise ConfigError(f"factor_prior of a Student-t regression must be positive, of tables, got {factor_prior}.")
-    if unseen_variance < 0:
-        raise ConfigError(f"unseen_variance of a Student-t regression must be 0 or more, got {unseen_variance}.")
 
     def init(key: Key) -> PyTree:
         keys = jax.random.split(key, 4)

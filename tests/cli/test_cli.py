@@ -140,3 +140,17 @@ def test_only_what_can_go_on_says_that_it_can(monkeypatch, capsys):
         monkeypatch.setattr(module, f"{verb}_verb", interrupted)
         assert main([verb]) == 130
         assert ("--resume" in capsys.readouterr().err) == (verb == "train")
+
+
+def test_training_tells_which_rows_were_rejected(tmp_path, monkeypatch, capsys):
+    def train(experiment, folder, **choices):
+        folder.mkdir(parents=True)
+        rows = "user,item,target,reason\n1,2,x,target is not a number\n,3,4,no user id\n5,6,y,target is not a number\n"
+        (folder / "quarantine.csv").write_text(rows, encoding="utf-8")
+        return [folder / "seed-0"]
+
+    monkeypatch.setattr("metajax.experiment.running.train_experiment", train)
+    assert main(["train", "--name", "some", "--runs", str(tmp_path), "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "3 rows were rejected (1 no user id, 2 target is not a number); they are in" in told
+    assert str(tmp_path / "some" / "quarantine.csv") in told
