@@ -18,7 +18,9 @@ def test_calls_take_turns():
     order = []
     calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
     timings = interleave(calls, 3, at_least=0.0)
-    rounds = ["".join(order[first : first + 3]) for first in range(3, 12, 3)]
+    measured = order[3:]  # once to compile, and then twice in a row: before the clock, and by it
+    assert measured[::2] == measured[1::2]
+    rounds = ["".join(measured[first : first + 6 : 2]) for first in range(0, 18, 6)]
     assert [sorted(one) for one in rounds] == [["a", "b", "c"]] * 3
     assert len(set(rounds)) > 1, "the order is drawn anew"
     assert {name: each.shape for name, each in timings.items()} == dict.fromkeys("abc", (3,))

@@ -124,9 +124,23 @@ def write_artifact(
     if folder.exists() and not (folder / DOCUMENT).is_file():
         raise StorageError(f"{folder} exists and is no artifact. Choose another folder.")
     scratch, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    try:
+        _write_files(artifact, scratch, tables=tables, program=program)
+        if key:
+            sign(scratch, key)
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.replace(old)
+        scratch.replace(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_files(artifact: Artifact, folder: Path, *, tables: Tables, program: bytes | None) -> None:
+    """Write all files of an artifact but a signature into a new folder."""
+    folder.mkdir(parents=True)
     document = {
         "schema": SCHEMA,
         "experiment": encode(artifact.experiment),
@@ -135,25 +149,19 @@ def write_artifact(
         "scale": artifact.scale,
         "training": artifact.training,
     }
-    files.write_json(scratch / DOCUMENT, document)
-    files.write_json(scratch / ENCODING, artifact.encoding.to_json())
-    files.write_json(scratch / ITEMS, {"ids": artifact.item_ids, "titles": artifact.titles})
-    files.write_json(scratch / METRICS, artifact.metrics)
-    files.write_text(scratch / CARD, model_card(artifact))
+    files.write_json(folder / DOCUMENT, document)
+    files.write_json(folder / ENCODING, artifact.encoding.to_json())
+    files.write_json(folder / ITEMS, {"ids": artifact.item_ids, "titles": artifact.titles})
+    files.write_json(folder / METRICS, artifact.metrics)
+    files.write_text(folder / CARD, model_card(artifact))
     params = quantize(flatten(artifact.meta_params), tables)
     arrays = {f"items/{name}": column for name, column in artifact.items.items()} | params
     arrays["num_ratings"] = artifact.num_ratings
-    with files.atomic(scratch / ARRAYS) as temporary:
+    with files.atomic(folder / ARRAYS) as temporary:
         save_file({name: np.array(array, order="C") for name, array in arrays.items()}, temporary)
     if program:
-        files.write_bytes(scratch / PROGRAM, program)
-    files.write_manifest(scratch)
-    if key:
-        sign(scratch, key)
-    if folder.exists():
-        folder.replace(old)
-    scratch.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+        files.write_bytes(folder / PROGRAM, program)
+    files.write_manifest(folder)
 
 
 def as_stored(artifact: Artifact, tables: Tables) -> Artifact:
@@ -249,8 +257,8 @@ def _meta_params(arrays: dict[str, np.ndarray], like: PyTree) -> PyTree:
     names = {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(like)}
     if left := [name for name in arrays if name.startswith("params/") and name not in names]:
         raise StorageError(
-            f"The artifact has the parameter {left[0]}, which the learner does not have: it is another experiment's. "
-            "Give the experiment file that it was trained by."
+            f"The artifact has the parameter {left[0]}, which the learner does not have: it is of another experiment "
+            "or version. Give the experiment file that it was trained by, or export the run again."
         )
     return unflatten(arrays, like)
 

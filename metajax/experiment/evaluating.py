@@ -170,7 +170,7 @@ def protocol_of(assembly: Assembly) -> dict[str, Any]:
         "name": split.name,
         "sentence": sentence(split.name, scenario),
         "split": encode(assembly.experiment.split),
-        "counts": _counts(assembly.interactions),  # two files may have one name
+        "data_sha256": assembly.interactions.digest(),  # two files may have one name, and as many ratings
         "draws": scenario.draws,
         "regime": "query",
         "relevance_threshold": config.threshold,

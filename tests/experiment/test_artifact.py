@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from metajax import Recommender
 from metajax.cli import main
-from metajax.errors import DataError, StorageError
+from metajax.errors import ConfigError, DataError, StorageError
 from metajax.experiment import Anil, DataConfig, Experiment, MatrixFactorization
 from metajax.experiment.artifact import read_artifact, write_artifact
 from metajax.experiment.evaluating import evaluate_run
@@ -94,7 +94,8 @@ def test_parameters_that_do_not_fit_are_refused(artifact):
     with pytest.raises(StorageError, match="is float16"):
         read_artifact(artifact)
     write(arrays | {"params/of/another": np.zeros(2, np.float32)})
-    with pytest.raises(StorageError, match="has the parameter params/of/another, which the learner does not have"):
+    told = "has the parameter params/of/another, which the learner does not have: it is of another"
+    with pytest.raises(StorageError, match=told):
         read_artifact(artifact)
     (artifact / "arrays.safetensors").write_bytes(b"not tensors")
     write_manifest(artifact)
@@ -118,6 +119,17 @@ def test_where_no_artifact_is_nothing_is_written(artifact, tmp_path):
     with pytest.raises(StorageError, match="exists and is no artifact"):
         write_artifact(read_artifact(artifact), tmp_path / "notes")
     assert [one.name for one in tmp_path.iterdir() if "notes" in one.name] == ["notes"]
+
+
+def test_an_artifact_that_cannot_be_signed_leaves_nothing_behind_and_the_older_as_it_was(artifact, tmp_path):
+    one, folder = read_artifact(artifact), tmp_path / "made"
+    write_artifact(one, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / "key.pem").write_text("no key")
+    with pytest.raises(ConfigError, match="holds no private key"):
+        write_artifact(replace(one, offset=one.offset + 1), folder, key=tmp_path / "key.pem")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir() if "made" in path.name] == ["made"]
 
 
 def test_what_an_artifact_was_trained_by_holds_whatever_experiment_is_given(artifact, tmp_path):

@@ -57,6 +57,17 @@ def test_the_other_way_round_is_another_protocol(experiment):
     assert one["split"] != other["split"]
 
 
+def test_two_files_of_one_name_are_told_apart_by_their_ratings(experiment, tmp_path):
+    """As many ratings, users and items: only the ratings differ."""
+    changed = pl.read_csv(experiment.data.source)
+    changed = changed.with_columns(target=pl.col("target") % 5 + 1)
+    changed.write_csv(tmp_path / "two.csv")
+    other = replace(experiment, data=replace(experiment.data, source=str(tmp_path / "two.csv")))
+    protocols = [protocol_of(assemble(way)) for way in (experiment, experiment, other)]
+    assert protocols[0] == protocols[1]
+    assert [key for key in protocols[0] if protocols[0][key] != protocols[2][key]] == ["data_sha256"]
+
+
 def test_episodes_in_order_of_time_need_times(experiment):
     timed = replace(experiment, split=UserCold(), episodes=replace(experiment.episodes, order="time"))
     with pytest.raises(ConfigError, match=r"needs the times of ratings. Name their column by --data.timestamp"):
