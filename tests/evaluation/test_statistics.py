@@ -76,7 +76,32 @@ def test_p_of_a_strong_effect_is_the_share_of_all_patterns():
     assert few.sum() >= 6
     found = sign_flip_test(differences, seed=0, flips=2_000)[few] / share[few]
     assert found.min() > 0.6
-    assert found.max() < 2
+    assert found.max() < 1.5
+
+
+def test_users_that_are_equal_but_for_the_last_digit_take_no_part():
+    """Means of .8 over three seeds, less .8, are 1.1e-16; twelve others of one sign are 2 patterns of 4,096."""
+    differences = np.full((100, 1), 1.1e-16)
+    differences[:12] = 0.2
+    np.testing.assert_allclose(sign_flip_test(differences, seed=0), 2.0**-11, rtol=0.6)
+
+
+@pytest.mark.parametrize(("count", "size"), [(16, 1e-3), (16, 1e-7), (40, 1e-3)])
+def test_p_where_few_differences_are_large(count, size):
+    """Those have to be of one sign; which half of the others' patterns reaches the sum, all of these say."""
+    random = np.random.default_rng(1)
+    signs = 1 - 2.0 * ((np.arange(2**16)[:, None] >> np.arange(16)) & 1)
+    small = size * random.normal(size=16)
+    half = (signs @ small >= small.sum() - 1e-15).mean()
+    differences = np.concatenate([np.full(count, 0.2), small])[:, None]
+    np.testing.assert_allclose(sign_flip_test(differences, seed=0), 2.0 ** (1 - count) * half, rtol=0.4)
+
+
+@pytest.mark.parametrize("outlier", [0.01, 10.0])
+def test_p_of_thirty_users_of_one_sign_is_that_of_two_patterns(outlier):
+    """However large one of the differences is."""
+    differences = np.concatenate([[outlier], np.full(29, 0.01)])[:, None]
+    np.testing.assert_allclose(sign_flip_test(differences, seed=0), 2.0**-29, rtol=1e-6)
 
 
 def test_corrected_for_many_comparisons_a_strong_effect_is_still_one():
