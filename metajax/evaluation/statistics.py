@@ -120,7 +120,7 @@ def _tilt(sizes: np.ndarray, observed: float) -> float:
         missing = observed - sizes @ tanh
         if missing < 1e-9 * observed:
             break
-        s += missing / (sizes**2 @ (1 - tanh**2))
+        s += float(missing / (sizes**2 @ (1 - tanh**2)))
     return s
 
 
