@@ -20,7 +20,7 @@ class EvaluationConfig:
     catalogue_cutoffs: tuple[int, ...] = (10, 20)
     """Lengths of the lists when the whole catalogue is ranked; none leaves that regime out."""
     catalogue_shots: tuple[int, ...] = (5, 10)
-    """Support sizes at which the whole catalogue is ranked, beside the full support; of the first draw only."""
+    """Support sizes at which the whole catalogue is ranked too, beside the full support; of the first draw only."""
     validation_shots: tuple[int, ...] = (5,)
     """Support sizes that model selection averages over, beside the full support."""
     most_users: int | None = 3000
@@ -42,6 +42,11 @@ class EvaluationConfig:
             )
         if self.most_users is not None and self.most_users < 1:
             raise ConfigError(f"most_users must be 1 or more, or None for all, got {self.most_users}.")
+
+    @property
+    def all_shots(self) -> list[int]:
+        """Support sizes that are measured, ascending; at some the whole catalogue is ranked too."""
+        return sorted({*self.shots, *(self.catalogue_shots if self.catalogue_cutoffs else ())})
 
     @property
     def threshold(self) -> float:

@@ -71,16 +71,16 @@ def group_gaps(
     for (method,), rows in pooled.partition_by("method", as_dict=True, maintain_order=True).items():
         values = rows.drop_nulls(metric).select("user", value=metric)
         for feature in features:
-            members = groups.select("user", group=feature).drop_nulls("group")
-            known = values.join(members, on="user", maintain_order="left")
-            found += _of_feature(scenario, str(method), kinds[str(method)], metric, feature, known, seed)
+            members = groups.select("user", group=feature)
+            rows = values.join(members, on="user", how="left", maintain_order="left")
+            found += _of_feature(scenario, str(method), kinds[str(method)], metric, feature, rows, seed)
     return found
 
 
 def _of_feature(
     scenario: str, method: str, kind: str, metric: str, feature: str, rows: pl.DataFrame, seed: int
 ) -> list[GroupGap]:
-    sizes = rows["group"].value_counts().filter(pl.col("count") >= FEWEST_USERS)
+    sizes = rows["group"].drop_nulls().value_counts().filter(pl.col("count") >= FEWEST_USERS)
     names = sorted(sizes["group"].to_list())
     if len(names) < 2:
         return []

@@ -108,7 +108,7 @@ def _frames(
         first_draw = tasks.take(np.flatnonzero(tasks.draw == 0))
         for method in methods:
             progress(f"{name}: {method.name}")
-            for k in (*config.shots, None):
+            for k in (*config.all_shots, None):
                 shot = tasks if k is None else tasks.k_shot(k)
                 values = measure(method, shot, setting)
                 frame = _per_user(name, method, k, tasks, values, setting)

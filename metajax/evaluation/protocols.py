@@ -1,5 +1,6 @@
 """Protocols: how a scenario's ratings become tasks, in draws that anyone can repeat in any language."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Literal
 
@@ -32,13 +33,18 @@ SENTENCES = {
 }
 
 
-def sentence(name: str, scenario: Scenario) -> str:
+def sentence(name: str, scenarios: Mapping[str, Scenario]) -> str:
     """Say what a protocol does; data of short histories have shorter queries, data of many users untested ones."""
-    said = SENTENCES[name].replace("last 10", f"last {scenario.query_rows}") if scenario.query_rows else SENTENCES[name]
-    eligible, most = len(scenario.eligible_users()), scenario.most_users
-    if most is None or eligible <= most:
-        return said
-    return f"{said} Of {eligible:,} users with enough ratings, the first {most:,} in the order of sha256 are measured."
+    said, rows = SENTENCES[name], next(iter(scenarios.values())).query_rows
+    if rows:
+        said = said.replace("last 10", f"last {rows}")
+    for scenario, one in scenarios.items():
+        eligible, most = len(one.eligible_users()), one.most_users
+        where = f" in {scenario}" if len(scenarios) > 1 else ""
+        if most is not None and eligible > most:
+            said += f" Of {eligible:,} users with enough ratings{where}, the first {most:,} in the order of sha256 "
+            said += "are measured."
+    return said
 
 
 def lay_out(scenario: Scenario, interactions: Interactions) -> TaskSet:

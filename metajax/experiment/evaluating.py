@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from metajax import files
-from metajax.data import Interactions, Scenario
+from metajax.data import Interactions, Scenario, Split
 from metajax.errors import StorageError
 from metajax.evaluation.baselines import Training, training_of
 from metajax.evaluation.groups import user_groups
@@ -21,6 +21,7 @@ from metajax.evaluation.predict import catalogue_scorer, predictor
 from metajax.evaluation.protocols import lay_out, sentence
 from metajax.evaluation.report import write_report
 from metajax.evaluation.results import PerUser, write_per_user
+from metajax.evaluation.selection import COLD_ITEMS
 from metajax.evaluation.summary import Summary, summarise
 from metajax.evaluation.values import Scale
 from metajax.evaluation.wording import describe_metric
@@ -139,7 +140,7 @@ def setting_of(assembly: Assembly, train: Training) -> Setting:
         num_ratings=num_ratings,
         scale=Scale.of(interactions.scale, train.target),
         candidates={
-            name: _candidates(interactions, num_ratings, scenario)
+            name: _candidates(assembly.split, num_ratings, scenario)
             for name, scenario in assembly.split.scenarios.items()
         },
         rated=rated,
@@ -147,13 +148,15 @@ def setting_of(assembly: Assembly, train: Training) -> Setting:
     )
 
 
-def _candidates(interactions: Interactions, num_ratings: np.ndarray, scenario: Scenario) -> np.ndarray:
-    """Return which items a scenario's rankings hold: those of training, and its own (which may be cold).
+def _candidates(split: Split, num_ratings: np.ndarray, scenario: Scenario) -> np.ndarray:
+    """Return which items a scenario's rankings hold: those of training, its own, and of cold items all or none.
 
     Across domains, of these only the items of the target domain.
     """
-    candidates = num_ratings > 0
+    interactions, candidates = split.interactions, num_ratings > 0
     candidates[interactions.positions(scenario.ratings)[1]] = True
+    if scenario.name in COLD_ITEMS:
+        candidates |= interactions.items["item"].is_in(split.cold_items.implode()).to_numpy()
     if scenario.domains is None:
         return candidates
     in_target = np.zeros_like(candidates)
@@ -168,7 +171,7 @@ def protocol_of(assembly: Assembly) -> dict[str, Any]:
     scenario = next(iter(split.scenarios.values()))
     return {
         "name": split.name,
-        "sentence": sentence(split.name, scenario),
+        "sentence": sentence(split.name, split.scenarios),
         "split": encode(assembly.experiment.split),
         "data_sha256": assembly.interactions.digest(),  # two files may have one name, and as many ratings
         "draws": scenario.draws,

@@ -25,8 +25,8 @@ def test_no_more_users_than_wanted_are_tested():
     assert scenario.task_users().to_list() == sorted(order.head(5))
     assert len(split.validation.task_users()) == 5
     assert contents(split) == contents(whole)
-    assert f"Of {len(order)} users with enough ratings, the first 5" in sentence("user_cold", scenario)
-    assert sentence("user_cold", whole.limited(len(order)).scenarios["user_cold"]).endswith("at most 100.")
+    assert f"Of {len(order)} users with enough ratings, the first 5" in sentence("user_cold", split.scenarios)
+    assert sentence("user_cold", whole.limited(len(order)).scenarios).endswith("at most 100.")
 
 
 def melu_world(seed: int) -> Interactions:
@@ -145,7 +145,7 @@ def test_short_histories_have_short_queries(num_rows, query_rows):
     scenario = split.scenarios["user_cold"]
     assert scenario.query_rows == split.validation.query_rows == query_rows
     assert len(scenario.task_users()) == (0 if num_rows == 1 else 60)
-    assert f"the last {query_rows} of" in sentence("user_cold", scenario)
+    assert f"the last {query_rows} of" in sentence("user_cold", split.scenarios)
 
 
 def test_an_item_that_training_does_not_know_does_not_make_a_task():

@@ -6,6 +6,11 @@ from metajax.errors import ConfigError
 from metajax.evaluation.config import EvaluationConfig
 
 
+def test_lists_are_measured_at_support_sizes_that_errors_are_not():
+    assert EvaluationConfig(shots=(0, 20)).all_shots == [0, 5, 10, 20]
+    assert EvaluationConfig(shots=(20, 0), catalogue_cutoffs=()).all_shots == [0, 20]
+
+
 @pytest.mark.parametrize(
     ("scale", "levels", "relevant"),
     [

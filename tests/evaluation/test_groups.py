@@ -33,6 +33,19 @@ def test_a_gap_is_the_group_less_all_others(groups):
     assert "part a" in page
 
 
+def test_users_of_no_known_group_are_among_all_others(groups):
+    frame = results_frame([("bias", "baseline", 0.8), ("maml", "learner", 0.7)], num_users=60)
+    few_unknown = groups.with_columns(pl.when(pl.col("part") == "b").then(None).otherwise(pl.col("part")).alias("part"))
+    gaps = [
+        [(one.method, one.group, one.gap) for one in summary.groups]
+        for summary in (
+            summarise(frame, protocol=PROTOCOL, reference_baseline="bias", groups=of)
+            for of in (groups, few_unknown, few_unknown.drop_nulls())
+        )
+    ]
+    assert gaps[0] == gaps[1] == gaps[2]
+
+
 @pytest.mark.parametrize("name", ["k", "kind", "method", "scenario", "mae", "value"])
 def test_a_feature_may_be_called_as_a_column_of_the_results(groups, name):
     frame = results_frame([("bias", "baseline", 0.8), ("maml", "learner", 0.7)], num_users=60)
