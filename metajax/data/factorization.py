@@ -1,15 +1,68 @@
-"""Biased matrix factorisation by alternating least squares.
+"""Biased matrix factorisation by alternating least squares, and how much of the ratings is of users and items.
 
 References:
+    Bishop, 2006, "Pattern recognition and machine learning", sections 3.5.1 and 10.1.
     Koren et al., 2009, "Matrix factorization techniques for recommender systems". https://doi.org/10.1109/MC.2009.263
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 ROWS_AT_ONCE = 10_000
+LEAST_SHARE = 1e-4
+"""Of the variance of all ratings, that users, items and noise are each taken to have."""
+
+
+class Levels(NamedTuple):
+    """Ratings less their mean as b_u + b_i + noise, each a Gaussian.
+
+    Attributes:
+        user: deviation of b_u among users.
+        item: deviation of b_i among items.
+        noise: deviation of the noise.
+        mean_user: mean of b_u, of users alike: not 0 where those who rate much rate otherwise.
+        unsure: `[num_items]` deviation of what the ratings say of b_i.
+    """
+
+    user: float
+    item: float
+    noise: float
+    mean_user: float
+    unsure: np.ndarray
+
+
+def rating_levels(
+    users: np.ndarray, items: np.ndarray, centred: np.ndarray, *, num_users: int, num_items: int, sweeps: int = 100
+) -> Levels:
+    """Find how much users, items and single ratings vary, by mean-field expectation maximisation.
+
+    Args:
+        users: int `[rows]` positions.
+        items: int `[rows]` positions.
+        centred: `[rows]` targets less their mean.
+        num_users: how many there are, each with a row.
+        num_items: how many there are, each with a row.
+        sweeps: at most; fewer where nothing moves any more.
+    """
+    of_user, of_item = np.bincount(users, minlength=num_users), np.bincount(items, minlength=num_items)
+    b_user, b_item, total = np.zeros(num_users), np.zeros(num_items), float(centred.var()) or 1.0
+    variances = np.array([0.25, 0.25, 0.5]) * total  # of users, of items, of the noise
+    for _ in range(sweeps):
+        before, (user, item, noise) = variances, variances
+        var_user = 1 / (of_user / noise + 1 / user)
+        b_user = var_user / noise * np.bincount(users, centred - b_item[items], minlength=num_users)
+        var_item = 1 / (of_item / noise + 1 / item)
+        b_item = var_item / noise * np.bincount(items, centred - b_user[users], minlength=num_items)
+        left = np.mean((centred - b_user[users] - b_item[items]) ** 2 + var_user[users] + var_item[items])
+        found = np.array([np.mean(b_user**2 + var_user), np.mean(b_item**2 + var_item), left])
+        variances = np.maximum(found, LEAST_SHARE * total)
+        if np.abs(np.log(variances / before)).max() < 1e-3:
+            break
+    user, item, noise = np.sqrt(variances).tolist()
+    return Levels(user, item, noise, float(b_user.mean()), np.sqrt(1 / (of_item / noise**2 + 1 / item**2)))
 
 
 def biased_factors(
@@ -22,6 +75,7 @@ def biased_factors(
     factors: int,
     penalty: float = 4.0,
     bias_penalty: float = 5.0,
+    item_bias_penalty: float | None = None,
     sweeps: int = 12,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +93,7 @@ def biased_factors(
         factors: length of p and q.
         penalty: of factors.
         bias_penalty: of biases.
+        item_bias_penalty: of those of items, if it is another.
         sweeps: over users and then items.
         seed: of the initial factors.
 
@@ -49,13 +104,14 @@ def biased_factors(
     item = np.hstack([np.zeros((num_items, 1)), rng.normal(0, 0.1, (num_items, factors))])
     item[np.bincount(items, minlength=num_items) == 0] = 0
     ridge = np.diag([bias_penalty] + [penalty] * factors)
+    item_ridge = np.diag([item_bias_penalty or bias_penalty] + [penalty] * factors)
     matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
     seen = matrix(np.ones(len(centred)))
     by_item = seen.T.tocsr()
     user = np.zeros((num_users, 1 + factors))
     for _ in range(sweeps):
         user = _solve(seen, matrix(centred - item[items, 0]), item, ridge)
-        item = _solve(by_item, matrix(centred - user[users, 0]).T.tocsr(), user, ridge)
+        item = _solve(by_item, matrix(centred - user[users, 0]).T.tocsr(), user, item_ridge)
     return user, item
 
 

@@ -36,11 +36,13 @@ References:
     Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from metajax.errors import ConfigError
 from metajax.learners.gaussian import check_likelihood
@@ -86,6 +88,24 @@ class RatedItem(NamedTuple):
     deviation: jax.Array
 
 
+class ItemStart(NamedTuple):
+    """Where training begins, and priors that it does not move, where ratings are all that is known of items.
+
+    Attributes:
+        priors: part of the item tower -> deviation of its tables' prior; positive. A learned one ends near the
+            deviation of the means that it has pulled to 0 (see `start_beliefs`).
+        means: part -> its parameters; None for the model's own, where parameters are to be loaded.
+        deviations: part -> deviations of the beliefs about its rows, `[rows]`.
+        level: of a user of whom nothing is known, in the units of the score; it is not learned either: in training
+            those who rate much have the say.
+    """
+
+    priors: Mapping[str, float]
+    means: Mapping[str, PyTree] | None = None
+    deviations: Mapping[str, np.ndarray] = MappingProxyType({})
+    level: float = 0.0
+
+
 class StudentState(NamedTuple):
     """One user.
 
@@ -111,8 +131,7 @@ def student_t(
     noise_model: Model,
     item_width: int,
     tables: Model | None = None,
-    factor_prior: float | None = None,
-    start: PyTree | None = None,
+    start: ItemStart | None = None,
     rated: Model | None = None,
     token_widths: Sequence[int] = (),
     num_tokens: int = 1,
@@ -137,9 +156,7 @@ def student_t(
         item_width: d, the length of an item vector.
         tables: a model whose item tower has tables of `model`'s and nothing else; beliefs are kept about them. None
             for point estimates.
-        factor_prior: deviation of the prior of the tables' `factors`, which is then not learned; positive. A learned
-            one ends near the deviation of the means that it has pulled to 0 (see `start_beliefs`).
-        start: parts of the item tower's parameters at the start; None for the model's own.
+        start: of `tables`' parts; None for the model's own parameters and priors that are learned.
         rated: its item vectors `[rows, 1 + d]` are g. None for mu = 0.
         token_widths: of the groups of tokens in the items' column "tokens", if there is one.
         num_tokens: how many there are, 0 included.
@@ -171,8 +188,8 @@ def student_t(
             f"more and max_support of 1 or more, got {freedom=}, {unseen=}, {training_rows=}, {unseen_variance=}, "
             f"{max_support=}."
         )
-    if factor_prior is not None and not (factor_prior > 0 and tables is not None):
-        raise ConfigError(f"factor_prior of a Student-t regression must be positive, of tables, got {factor_prior}.")
+    if start is not None and not (tables is not None and all(prior > 0 for prior in start.priors.values())):
+        raise ConfigError(f"Priors at the start of a Student-t regression are positive, of tables, got {start.priors}.")
 
     def init(key: Key) -> PyTree:
         keys = jax.random.split(key, 4)
@@ -190,13 +207,17 @@ def student_t(
         if token_widths:
             meta_params["log_token_variances"] = jnp.full(len(token_widths), jnp.log(token_variance), float)
         if tables is not None:
-            beliefs = start_beliefs(tables.init(keys[2])["item"], deviation=0.1, prior=0.3)
-            if factor_prior is not None:
-                of_factors = start_beliefs(beliefs["log_deviations"]["factors"], deviation=0.2, prior=factor_prior)
-                beliefs = {name: tree | {"factors": of_factors[name]} for name, tree in beliefs.items()}
+            own = tables.init(keys[2])["item"]
+            beliefs = start_beliefs(own, deviation=0.1, prior=0.3)
+            for part, prior in (start.priors if start else {}).items():
+                deviation = jnp.asarray(start.deviations.get(part, 0.2))  # pyright: ignore[reportOptionalMemberAccess]
+                given = start_beliefs(own[part], deviation=deviation.reshape(-1, 1), prior=prior)
+                beliefs = {name: tree | {part: given[name]} for name, tree in beliefs.items()}
             meta_params["beliefs"] = beliefs
-        if start is not None:
-            meta_params["model"] |= {"item": meta_params["model"]["item"] | jax.tree.map(jnp.asarray, start)}
+        if start is not None and start.means is not None:
+            item = meta_params["model"]["item"] | jax.tree.map(jnp.asarray, dict(start.means))
+            head = meta_params["model"]["head"]
+            meta_params["model"] |= {"item": item, "head": head | {"bias": jnp.full_like(head["bias"], start.level)}}
         if rated is not None:
             meta_params["rated"] = {"item": rated.init(keys[3])["item"], "log_kappa": jnp.log(jnp.asarray(3.0, float))}
         return meta_params
@@ -367,9 +388,14 @@ def student_t(
 
     def labels(meta_params: PyTree) -> PyTree:
         labels = learn_everything(meta_params) | {"log_spread": "freeze"}
-        if factor_prior is not None:
-            of_priors = labels["beliefs"]["log_priors"]
-            of_priors["factors"] = jax.tree.map(lambda _: "freeze", of_priors["factors"])
+        if start is None:
+            return labels
+        of_priors, of_model = labels["beliefs"]["log_priors"], labels["model"]
+        for part in start.priors:
+            of_priors[part] = jax.tree.map(lambda _: "freeze", of_priors[part])
+        of_model["head"]["bias"] = "freeze"
+        if "constant" in of_model["user"]["weights"]:  # nothing is known of users: that is a level too
+            of_model["user"]["weights"]["constant"] = "freeze"
         return labels
 
     def widen(meta_params: PyTree, factor: float) -> PyTree:

@@ -18,7 +18,7 @@ from metajax.learners.selection import path_of
 from metajax.types import Key, Model, PyTree
 
 
-def start_beliefs(tables: PyTree, *, deviation: float, prior: float) -> PyTree:
+def start_beliefs(tables: PyTree, *, deviation: float | jax.Array, prior: float) -> PyTree:
     """Return the parameters of beliefs about tables, all as wide, under one prior a table.
 
     A prior that is learned ends near the deviation of the means, which the priors before it had pulled to 0: of weak
@@ -26,7 +26,7 @@ def start_beliefs(tables: PyTree, *, deviation: float, prior: float) -> PyTree:
 
     Args:
         tables: a tree of arrays.
-        deviation: of every entry at the start.
+        deviation: of every entry at the start, or of every row, `[rows, 1]`.
         prior: deviation of the priors at the start.
     """
     return {

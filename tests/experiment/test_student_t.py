@@ -117,10 +117,11 @@ def start_of(choice, columns):
 
 def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
     """A user is folded in by ridge regression on [1, b, q], whose penalties are those of the user's own priors."""
-    choice = StudentT(bias_variance=0.25, prior_variance=0.15, factor_prior=0.5, noise=0.9)
+    choice = StudentT(prior_variance=0.15, factor_prior=0.5)
+    levels = Taken(ratings, ITEMS).levels()
     learner = build(choice, MatrixFactorization(factors=2, factor_scale=0.0), ids_alone(ratings))
     meta_params = jax.jit(learner.init)(jax.random.key(0))
-    penalty = 0.9 / 0.5 / 0.15**0.5
+    penalty = levels.noise / 0.5 / 0.15**0.5
     item = Taken(ratings, ITEMS).liked(2, penalty)
 
     @jax.jit
@@ -135,7 +136,7 @@ def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
     np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5, atol=1e-6)
     design = np.hstack([np.ones((9, 1)), item])
     x = design[ids]
-    ridge = np.diag([1 / 0.25, 1 / 0.15, penalty, penalty])
+    ridge = np.diag([(levels.noise / levels.user) ** 2, 1 / 0.15, penalty, penalty])
     user = np.linalg.solve(x.T @ x + ridge, x.T @ (np.asarray(target) - prior[ids]))
     np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4, atol=1e-6)
 
@@ -145,6 +146,17 @@ def test_the_prior_of_factors_is_given_where_ids_are_all(ratings, as_users_run):
     assert np.abs(factors).max() > 0.1
     np.testing.assert_allclose(priors, [0.5], rtol=1e-6)
     assert learned == {"freeze"}
+
+
+def test_so_is_that_of_biases_as_wide_as_items_differ(ratings, as_users_run):
+    """What is known of an item's bias is as unsure as its ratings are few; of one nobody has rated, as the prior."""
+    learner = build(StudentT(), MatrixFactorization(factors=2), ids_alone(ratings))
+    beliefs = jax.jit(learner.init)(jax.random.key(0))["beliefs"]
+    levels = Taken(ratings, ITEMS).levels()
+    [prior], [unsure] = (jax.tree.leaves(beliefs[name]["weights"]) for name in ("log_priors", "log_deviations"))
+    np.testing.assert_allclose(np.exp(prior), levels.item, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(unsure[:, 0]), levels.unsure, rtol=1e-5)
+    assert unsure[0, 0] == pytest.approx(float(prior))
 
 
 @pytest.mark.parametrize(

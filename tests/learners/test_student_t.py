@@ -9,7 +9,7 @@ from scipy.stats import multivariate_t
 from scipy.stats import t as student
 
 from metajax.errors import ConfigError
-from metajax.learners import bayesian_linear, ensemble, student_t
+from metajax.learners import ItemStart, bayesian_linear, ensemble, student_t
 from metajax.learners.support_memory import places
 from metajax.types import Examples
 
@@ -233,8 +233,8 @@ def test_members_learn_as_if_they_were_alone(task):
         ({"token_variance": 0.0}, "token_variance"),
         ({"unseen_variance": -0.1}, "unseen_variance"),
         ({"noise_deviation": 0.0}, "noise_deviation"),
-        ({"factor_prior": 0.5}, "factor_prior .* of tables"),
-        ({"factor_prior": -0.5, "tables": linear_model()}, "factor_prior .* positive"),
+        ({"start": ItemStart({"factors": 0.5})}, "Priors .* of tables"),
+        ({"start": ItemStart({"factors": -0.5}), "tables": linear_model()}, "Priors .* positive"),
     ],
 )
 def test_it_refuses(choice, named):

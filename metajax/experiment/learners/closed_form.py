@@ -13,7 +13,7 @@ from metajax.errors import ConfigError
 from metajax.learners.selection import path_of
 from metajax.losses import Loss
 from metajax.models import item_width
-from metajax.types import Learner, Model, PyTree
+from metajax.types import Learner, Model
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,12 @@ class StudentT:
     prior_variance: float = 0.15
     """Of a weight of the item vector, in units of the noise variance."""
     bias_variance: float = 0.25
-    """Of the user's bias at the start; learned."""
+    """Of the user's bias at the start; learned. Where items are known by their ids alone the ratings say it."""
     unseen_variance: float = 0.1
     """Of a user's own level of items that nobody has rated, at the start; learned. 0 for no such level."""
     noise: float = 0.9
-    """Standard deviation of a rating at the start; learned."""
+    """Standard deviation of a rating at the start; learned. Where items are known by their ids alone the ratings say
+    it."""
     freedom: float = 10.0
     """Degrees of freedom at the start: how alike users' noise levels are; learned."""
     rated: bool = True
@@ -78,8 +79,9 @@ class StudentT:
     noise_deviation: float = 0.1
     """Of the prior of what features and ids say of the noise."""
     factor_prior: float = 0.5
-    """Deviation of the prior of item factors, and training begins at those of least squares under it, where items are
-    known by their ids alone. 0 has it learned from a random start, as where content is known."""
+    """Deviation of the prior of item factors, and training begins at biases and factors of least squares under it and
+    under a prior of biases that the ratings say, where items are known by their ids alone. 0 has priors learned from a
+    random start, as where content is known."""
     shared: bool = True
     """Learn how much a user's liking of an item says of others that share a name or a word; needs
     data.estimate-content."""
@@ -110,45 +112,52 @@ class StudentT:
         tokens = [column for column in columns if column.kind == TOKENS and self.shared]
         tables = _item_tables(model, columns, width - 1) if self.beliefs else None
         alone = tables is not None and [column for column in columns if column.of == "item"] == ids
-        own_start = alone and self.factor_prior != 0
+        start = self._start(model, ids[0].taken, width - 1) if alone and self.factor_prior != 0 else None
+        levels = ids[0].taken.levels() if start and ids[0].taken else None
         learner = learners.student_t(
             model,
             loss,
             noise_model=models.linear(columns, embedding_dim=1, embedding_scale=0.0),
             item_width=width,
             tables=tables,
-            factor_prior=self.factor_prior if own_start else None,
-            start=self._start(model, ids[0].taken, width - 1) if own_start else None,
+            start=start,
             rated=models.matrix_factorization(ids, factors=width, factor_scale=0.0) if ids and self.rated else None,
             token_widths=tokens[0].widths if tokens else (),
             num_tokens=tokens[0].size if tokens else 1,
             max_support=self.max_support,
-            training_rows=round(rows / self.priors) if self.priors else 0,
+            training_rows=max(1, round(rows / self.priors)) if self.priors and rows else 0,
             prior_variance=self.prior_variance,
-            bias_variance=self.bias_variance,
+            bias_variance=(levels.user / levels.noise) ** 2 if levels else self.bias_variance,
             unseen_variance=self.unseen_variance,
             rated_deviation=self.rated_deviation,
             noise_deviation=self.noise_deviation,
-            noise=self.noise,
+            noise=levels.noise if levels else self.noise,
             freedom=self.freedom,
             unseen=self.unseen * (min(1.0, rows / self.unseen_rows) if rows else 1.0),
         )
         return learners.ensemble(learner, self.members) if self.members > 1 else learner
 
-    def _start(self, model: Model, taken: Taken | None, factors: int) -> PyTree | None:
-        """Return the item tower at the biases and factors of least squares, as weak as this learner's own priors are.
+    def _start(self, model: Model, taken: Taken | None, factors: int) -> learners.ItemStart:
+        """Begin the item tower at the biases and factors of least squares, as weak as this learner's own priors are.
 
-        With a user's weights p of variance s^2 P and factors q of a given deviation, least squares has the penalties
-        1 / P and (s / deviation)^2; what counts is their product. Of one penalty for both, q is scaled to that P.
+        Biases have a prior as wide as items differ in the ratings. With a user's weights p of variance s^2 P and
+        factors q of a given deviation, least squares has the penalties 1 / P and (s / deviation)^2; what counts is
+        their product. Of one penalty for both, q is scaled to that P.
         """
         if taken is None:  # parameters are to be loaded
-            return None
-        penalty = self.noise / self.factor_prior / self.prior_variance**0.5
+            return learners.ItemStart({"weights": 1.0, "factors": self.factor_prior})
+        levels = taken.levels()
+        penalty = levels.noise / self.factor_prior / self.prior_variance**0.5
         found = taken.liked(factors, penalty)
         own, of_factors = found[:, :1], found[:, 1:] / (penalty * self.prior_variance) ** 0.5
         item = jax.eval_shape(model.init, jax.random.key(0))["item"]
         fill = lambda part, value: jax.tree.map(lambda _: value, item[part])  # noqa: E731 # of one column
-        return {"weights": fill("weights", own), "factors": fill("factors", of_factors)}
+        return learners.ItemStart(
+            priors={"weights": levels.item, "factors": self.factor_prior},
+            means={"weights": fill("weights", own), "factors": fill("factors", of_factors)},
+            deviations={"weights": levels.unsure},
+            level=levels.mean_user,
+        )
 
 
 def _item_tables(model: Model, columns: Sequence[Column], factors: int) -> Model | None:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.errors import ConfigError
-from metajax.learners.rules.base import Rule
+from metajax.learners.rules.base import Rule, no_pull
 from metajax.types import Key, PyTree
 
 
@@ -73,4 +73,8 @@ def weight_decay(rate: float) -> Rule:
         del hyper
         return jax.tree.map(lambda g, phi: g + jnp.asarray(rate, g.dtype) * phi, updates, fast_params), rule_state
 
-    return Rule(lambda key, fast_params: {}, lambda hyper, fast_params: (), update)
+    def pull(hyper: PyTree, rule_state: PyTree, fast_params: PyTree) -> jax.Array:
+        squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(fast_params)]
+        return 0.5 * rate * sum(squares, start=no_pull(hyper, rule_state, fast_params))
+
+    return Rule(lambda key, fast_params: {}, lambda hyper, fast_params: (), update, pull)
