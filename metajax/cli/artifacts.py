@@ -51,10 +51,11 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         from metajax.recommender import Recommender
 
         use_compilation_cache()
-        ratings = {
-            item: _number(value, f"The rating of {item!r}")
-            for item, value in (_pair(one, "ITEM=RATING") for one in rate)
-        }
+        ratings: dict[str, float] = {}
+        for item, value in (_pair(one, "ITEM=RATING") for one in rate):
+            if item in ratings:
+                raise ConfigError(f"{item!r} is rated twice. Give one rating of it.")
+            ratings[item] = _number(value, f"The rating of {item!r}")
         own = load_experiment(experiment) if experiment else None
         recommender = Recommender.load(run, experiment=own)
         kinds = {one.feature.name: one.feature.kind for one in recommender.artifact.encoding.encoders}

@@ -1,6 +1,7 @@
 """Verbs about runs: demo, train, evaluate, compare and show."""
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -201,6 +202,7 @@ def show_verb(arguments: Sequence[str]) -> None:
 def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
     """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
     from metajax.experiment import default_for, flagship, load_experiment, override
+    from metajax.experiment.own_data import tells_how_liked
     from metajax.experiment.tuned import apply_tuned, read_tuned
 
     experiment, rest = flagship(), list(arguments)
@@ -215,6 +217,12 @@ def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpti
             )
         about_data, _ = override(experiment, _of_data(rest), options=RunOptions(), program=program)
         experiment = replace(default_for(about_data.data), name=experiment.name)
+        if not tells_how_liked(about_data.data):
+            print(
+                f"{about_data.data.source} has no ratings that differ: what is learned is who takes what, to list what "
+                "is taken next. If a column holds ratings, name it: --data.target COLUMN",
+                file=sys.stderr,
+            )
     overridden, options = override(experiment, rest, options=RunOptions(), program=program)
     if options.tuned:
         tuned = apply_tuned(experiment, read_tuned(options.tuned))

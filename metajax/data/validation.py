@@ -93,7 +93,7 @@ def reject(frame: pl.DataFrame, reason: pl.Series) -> Quarantine:
 
 
 def as_ids(ids: pl.Series) -> pl.Series:
-    """Make ids comparable: integers as Int64, everything else as text; null stays null.
+    """Make ids comparable: integers as Int64, everything else as text; null stays null, and so is a blank text.
 
     Raises:
         DataError: for lists, structs and bytes.
@@ -106,7 +106,21 @@ def as_ids(ids: pl.Series) -> pl.Series:
         whole = ids.cast(pl.Int64, strict=False)  # a frame library may have turned integers with gaps into floats
         if whole.null_count() == ids.null_count():
             return whole
-    return ids.cast(pl.String)
+    return without_blanks(ids.cast(pl.String))
+
+
+def without_blanks(texts: pl.Series) -> pl.Series:
+    """Return null for what is empty but for spaces, as a quoted field of a csv may be."""
+    return pl.select(pl.when(texts.str.strip_chars() != "").then(texts).alias(texts.name)).to_series()
+
+
+def as_times(column: pl.Series) -> pl.Series:
+    """Return seconds, of dates or of text that holds them, or the numbers of a column; null where there is no time."""
+    if column.dtype == pl.Date or column.dtype == pl.Datetime:
+        return column.cast(pl.Datetime("us")).dt.epoch("s")
+    if column.dtype == pl.String and _numbers(column).is_null().all():
+        return _dates(column)
+    return _numbers(column).cast(pl.Int64, strict=False)
 
 
 def _as_text(column: pl.Series) -> pl.Series:
@@ -121,11 +135,7 @@ def _typed(name: str, column: pl.Series) -> pl.Series:
     if name == "target":
         return _numbers(column)
     if name == "timestamp":
-        if column.dtype == pl.Date or column.dtype == pl.Datetime:
-            return column.cast(pl.Datetime("us")).dt.epoch("s")
-        if column.dtype == pl.String and _numbers(column).is_null().all():
-            return _dates(column)
-        return _numbers(column).cast(pl.Int64, strict=False)
+        return as_times(column)
     return _as_text(column)
 
 

@@ -37,7 +37,7 @@ STATES = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
 @dataclass(frozen=True)
 class Budget:
-    """What a study may cost; methods that are compared get the same."""
+    """What a study may cost; learners that are compared get the same (a tuned baseline has four to nine candidates)."""
 
     trials: int = 20
     """Trials in all: done, pruned and failed."""

@@ -30,7 +30,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # a port above 65535
         raise ConfigError(f"Cannot listen on {host}:{port}: {error}. Choose another --port or --host.") from error
 
 

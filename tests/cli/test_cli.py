@@ -76,6 +76,8 @@ def test_show_reads_an_experiment_file_and_says_what_is_wrong_with_one(capsys, t
 @pytest.mark.usefixtures("as_users_run")
 def test_a_list_is_headed_by_what_its_numbers_mean(learner, loss, meaning, capsys, tmp_path):
     write_artifact(worlds.make_artifact(learner, loss=loss), tmp_path / "artifact")
+    assert main(["recommend", str(tmp_path / "artifact"), "--rate", "i3=5", "--rate", "i3=1"]) == 2
+    assert "'i3' is rated twice" in capsys.readouterr().err
     assert main(["recommend", str(tmp_path / "artifact"), "--rate", "i3=5", "--top", "2"]) == 0
     shown = capsys.readouterr().out
     assert [one for one in ("predicted", "score") if one in shown] == [meaning]

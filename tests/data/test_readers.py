@@ -87,11 +87,37 @@ def test_whole_ids_are_integers_and_columns_of_the_usual_names_are_found(tmp_pat
     assert interactions.quarantine.counts() == {"no user id": 1}
 
 
+def test_ids_that_are_quoted_blanks_are_none(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text('user,item,target\n"7","3","1"\n"","3","2"\n"8"," ","2"\n', encoding="utf-8")
+    interactions = load(path)
+    assert interactions.ratings.rows() == [(7, 3, 1.0)]
+    assert interactions.quarantine.counts() == {"no user id": 1, "no item id": 1}
+
+
+def test_times_that_nobody_asked_for_cost_no_rating(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("user,item,target,timestamp\n1,2,3,10\n2,3,4,\n3,2,4,yesterday\n", encoding="utf-8")
+    assert load(path).ratings.columns == ["user", "item", "target"]
+    assert load(path).ratings.height == 3
+    assert load(path, timestamp="timestamp").quarantine.counts() == {"timestamp is not a time": 2}
+
+
+@pytest.mark.parametrize("names", ["User-ID;ISBN;Book-Rating", "reviewerID;asin;overall"])
+def test_columns_of_public_files_are_found(tmp_path, names):
+    (tmp_path / "mine.csv").write_text(f"{names}\n1;034545104X;5\n2;0155061224;3\n", encoding="utf-8")
+    assert load(tmp_path / "mine.csv").ratings.rows() == [(1, "034545104X", 5.0), (2, "0155061224", 3.0)]
+
+
 def test_a_column_that_the_file_lacks_is_named(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("person,movieId,rating\n1,2,3\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"no column 'user'; the columns are \['person', 'movieId', 'rating'\]"):
         load(path)
+    path.write_text("29,2.5\n1,2\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"no column 'user'; the columns are \['29', '2.5'\]"):
+        load(path)
+    path.write_text("person,movieId,rating\n1,2,3\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"no column 'ratings'.*Did you mean 'rating'"):
         load(path, user="person", item="movieId", target="ratings")
 

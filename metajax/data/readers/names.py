@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from metajax.errors import DataError
 
 ALIASES = {
-    "user": ("user", "userid", "useridx"),
-    "item": ("item", "itemid", "movieid", "bookid", "artistid", "productid", "songid"),
-    "target": ("target", "rating", "ratings", "stars", "score"),
+    "user": ("user", "userid", "useridx", "reviewerid"),
+    "item": ("item", "itemid", "movieid", "bookid", "isbn", "artistid", "productid", "asin", "songid"),
+    "target": ("target", "rating", "ratings", "stars", "score", "bookrating", "overall"),
 }
+SPACES = str.maketrans("", "", "_- ")
 
 
 def column_of(part: str, wanted: str, columns: Sequence[str]) -> str | None:
@@ -20,15 +21,15 @@ def column_of(part: str, wanted: str, columns: Sequence[str]) -> str | None:
         columns: of the file.
 
     Returns:
-        `wanted` if it is there or was chosen; else the only column called like the part (case, "_" and spaces aside);
-        None if there is none.
+        `wanted` if it is there or was chosen; else the only column called like the part (case, "_", "-" and spaces
+        aside); None if there is none.
 
     Raises:
         DataError: if several columns are called like it.
     """
     if wanted in columns or wanted != part:
         return wanted
-    found = [one for one in columns if one.lower().replace("_", "").replace(" ", "") in ALIASES[part]]
+    found = [one for one in columns if one.lower().translate(SPACES) in ALIASES[part]]
     if len(found) > 1:
         raise DataError(f"Several columns could be the {part}: {found}. Name one by --data.{part}.")
     return found[0] if found else None

@@ -9,7 +9,7 @@ from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
 from metajax.data.readers.features import SUFFIXES, read_features, separator_of
 from metajax.data.readers.names import column_of
-from metajax.data.validation import require_columns
+from metajax.data.validation import as_times, require_columns, without_blanks
 from metajax.errors import DataError
 from metajax.files import atomic, check_manifest, read_json, write_json, write_manifest
 
@@ -35,19 +35,19 @@ def read_table(
 
     `users` and `items` are files too, whose columns of ids are called as in the ratings: see `read_features`.
 
-    A csv file may have semicolons for commas. Columns called timestamp and domain are read as such unless others are
-    named. Ids in a csv or tsv file become integers where that loses nothing: 7 does, and 7.0 if all are so, but 007
-    stays a text. Where nothing else is said, a column called like a user, an item or a rating is taken (see `names`); a
-    file without ratings says who took what up, 1.0 each.
+    A csv file may have semicolons for commas. Columns called timestamp (if all in it are times) and domain are read as
+    such unless others are named. Ids in a csv or tsv file become integers where that loses nothing: 7 does, and 7.0 if
+    all are so, but 007 stays a text. Where nothing else is said, a column called like a user, an item or a rating is
+    taken (see `names`); a file without ratings says who took what up, 1.0 each.
     """
     frame = _scan(path).collect()
     user, item = (column_of(part, name, frame.columns) or part for part, name in (("user", user), ("item", item)))
+    require_columns(frame, [user, item])
     rated = column_of("target", target, frame.columns)
     if rated is None:
         frame = frame.with_columns(pl.lit(1.0).alias(target))
     target = rated or target
     if path.suffix != ".parquet":
-        require_columns(frame, [user, item])
         frame = frame.with_columns(_whole(frame[column]) for column in (user, item))
     user_table, user_features = read_features(users, "user", user) if users else (None, [])
     item_table, item_features = read_features(items, "item", item) if items else (None, [])
@@ -56,7 +56,7 @@ def read_table(
         user=user,
         item=item,
         target=target,
-        timestamp=timestamp or _if_there("timestamp", frame),
+        timestamp=timestamp or _times_if_all(frame),
         domain=domain or _if_there("domain", frame),
         users=user_table,
         items=item_table,
@@ -85,12 +85,19 @@ def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_csv(path, separator=separator_of(path), infer_schema=False)
 
 
+def _times_if_all(frame: pl.DataFrame) -> str | None:
+    """Return the column "timestamp" if all in it are times: no rating is lost for a time that nobody asked for."""
+    there = "timestamp" in frame.columns and as_times(frame["timestamp"]).null_count() == 0
+    return "timestamp" if there else None
+
+
 def _if_there(column: str, frame: pl.DataFrame) -> str | None:
     return column if column in frame.columns else None
 
 
 def _whole(ids: pl.Series) -> pl.Series:
     """Return integers where that loses nothing; 10.0 is one if all are such, as a frame with gaps writes them."""
+    ids = without_blanks(ids) if ids.dtype == pl.String else ids
     if ids.dtype == pl.String and ids.drop_nulls().str.ends_with(".0").all():
         ids = ids.str.strip_suffix(".0")
     whole = ids.cast(pl.Int64, strict=False)
@@ -114,6 +121,7 @@ def write_table(interactions: Interactions, path: Path) -> None:
 
 def write_folder(interactions: Interactions, folder: Path) -> None:
     """Write interactions as a folder of parquet files, a description and a manifest, for `read_folder`."""
+    folder = Path(folder)  # a text will do
     for name in TABLES:
         with atomic(folder / f"{name}.parquet") as temporary:
             getattr(interactions, name).write_parquet(temporary)
