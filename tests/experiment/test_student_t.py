@@ -132,7 +132,7 @@ def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
         return learner.predict(meta_params, state, learner.represent(meta_params, {"id": jnp.arange(9)})).mean[1:]
 
     ids, target = jnp.asarray([1, 3, 6, 8]), jnp.asarray([4.0, 1.0, 3.5, 5.0])
-    prior = 3.0 + item[:, 0]
+    prior = 3.0 + levels.mean_user + item[:, 0]
     np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5, atol=1e-6)
     design = np.hstack([np.ones((9, 1)), item])
     x = design[ids]
