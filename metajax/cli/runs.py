@@ -201,8 +201,7 @@ def show_verb(arguments: Sequence[str]) -> None:
 
 def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOptions]:
     """Read [EXPERIMENT.py | RATINGS], then --tuned, then the other flags."""
-    from metajax.experiment import default_for, flagship, load_experiment, override
-    from metajax.experiment.own_data import tells_how_liked
+    from metajax.experiment import Uptake, default_for, flagship, load_experiment, override
     from metajax.experiment.tuned import apply_tuned, read_tuned
 
     experiment, rest = flagship(), list(arguments)
@@ -217,7 +216,7 @@ def parse(arguments: Sequence[str], program: str) -> tuple["Experiment", RunOpti
             )
         about_data, _ = override(experiment, _of_data(rest), options=RunOptions(), program=program)
         experiment = replace(default_for(about_data.data), name=experiment.name)
-        if not tells_how_liked(about_data.data):
+        if isinstance(experiment.learner, Uptake):
             print(
                 f"{about_data.data.source} has no ratings that differ: what is learned is who takes what, to list what "
                 "is taken next. If a column holds ratings, name it: --data.target COLUMN",

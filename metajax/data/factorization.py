@@ -1,4 +1,4 @@
-"""Biased matrix factorisation by alternating least squares, and how much of the ratings is of users and items.
+"""Biased matrix factorisation by alternating least squares, and variance components of users, items and noise.
 
 References:
     Bishop, 2006, "Pattern recognition and machine learning", sections 3.5.1 and 10.1.
@@ -16,7 +16,7 @@ LEAST_SHARE = 1e-4
 """Of the variance of all ratings, that users, items and noise are each taken to have."""
 
 
-class Levels(NamedTuple):
+class VarianceComponents(NamedTuple):
     """Ratings less their mean as b_u + b_i + noise, each a Gaussian.
 
     Attributes:
@@ -34,9 +34,9 @@ class Levels(NamedTuple):
     unsure: np.ndarray
 
 
-def rating_levels(
+def find_variance_components(
     users: np.ndarray, items: np.ndarray, centred: np.ndarray, *, num_users: int, num_items: int, sweeps: int = 100
-) -> Levels:
+) -> VarianceComponents:
     """Find how much users, items and single ratings vary, by mean-field expectation maximisation.
 
     Args:
@@ -62,7 +62,7 @@ def rating_levels(
         if np.abs(np.log(variances / before)).max() < 1e-3:
             break
     user, item, noise = np.sqrt(variances).tolist()
-    return Levels(user, item, noise, float(b_user.mean()), np.sqrt(1 / (of_item / noise**2 + 1 / item**2)))
+    return VarianceComponents(user, item, noise, float(b_user.mean()), np.sqrt(1 / (of_item / noise**2 + 1 / item**2)))
 
 
 def biased_factors(

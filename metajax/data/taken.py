@@ -17,6 +17,7 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-from metajax.data.factorization import Levels, biased_factors, rating_levels
+from metajax.data.factorization import VarianceComponents, biased_factors, find_variance_components
 
 SIZE = 0.03
 """Root mean square of the factors: what an optimiser's step of some thousandths moves in tens of steps."""
@@ -33,7 +34,7 @@ FLOOR = 0.05
 """Noise variance that every item has, in units of K."""
 ROUNDING = 1e-12
 MOST = 200_000
-"""Users, and items, whose ratings `levels` and `liked` read: half a gigabyte of products of 24 factors each."""
+"""Users, and items, whose ratings `components` and `liked` read: half a gigabyte of products of 24 factors each."""
 
 
 class Leading(NamedTuple):
@@ -57,7 +58,7 @@ class Taken:
     """Training ratings, seen as pairs, or with what was rated how.
 
     Attributes:
-        ratings: columns user and item, and, for `levels` and `liked`, target.
+        ratings: columns user and item, and, for `components` and `liked`, target.
         items: ids as text, in the order of their encoded ids, which count from 1.
     """
 
@@ -65,7 +66,6 @@ class Taken:
     items: Sequence[str]
     _found: dict[int, Leading] = field(default_factory=dict)
     _found_liked: dict[tuple[int, float], np.ndarray] = field(default_factory=dict)
-    _found_levels: list[Levels] = field(default_factory=list)
 
     def __repr__(self) -> str:
         """Tell these pairs from others: programs are kept by what they were made of."""
@@ -78,40 +78,39 @@ class Taken:
             self._found[factors] = self._leading(factors)
         return self._found[factors]
 
-    def levels(self) -> Levels:
-        """Return how much users, items and single ratings vary; `unsure` is `[1 + items]`. Read as by `liked`."""
-        if not self._found_levels:
-            items, ratings = self._read()
-            found = rating_levels(**ratings)
-            unsure = np.full(1 + len(self.items), found.item, np.float32)
-            unsure[items] = found.unsure
-            self._found_levels.append(found._replace(unsure=unsure))
-        return self._found_levels[0]
+    @cached_property
+    def components(self) -> VarianceComponents:
+        """How much users, items and single ratings vary; `unsure` is `[1 + items]`. Ratings are read as by `liked`."""
+        items, ratings = self._read()
+        found = find_variance_components(**ratings)
+        unsure = np.full(1 + len(self.items), found.item, np.float32)
+        unsure[items] = found.unsure
+        return found._replace(unsure=unsure)
 
     def liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
         """Return `[1 + items, 1 + factors]`: every item's bias and factors of `biased_factors`; zeros in row 0.
 
-        Biases have the penalties of `levels`, factors the one that is given. Of more than MOST users evenly many are
-        read, and of items those with the most ratings; the others are zeros. Found once.
+        Biases have the penalties of `components`, factors the one that is given. Of more than MOST users evenly many
+        are read, and of items those with the most ratings; the others are zeros. Found once.
         """
         if (factors, penalty) not in self._found_liked:
             self._found_liked[factors, penalty] = self._liked(factors, penalty)
         return self._found_liked[factors, penalty]
 
     def _liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
-        (items, ratings), levels = self._read(), self.levels()
+        (items, ratings), components = self._read(), self.components
         found = np.zeros((1 + len(self.items), 1 + factors), np.float32)
         found[items] = biased_factors(
             **ratings,
             factors=factors,
             penalty=penalty,
-            bias_penalty=(levels.noise / levels.user) ** 2,
-            item_bias_penalty=(levels.noise / levels.item) ** 2,
+            bias_penalty=(components.noise / components.user) ** 2,
+            item_bias_penalty=(components.noise / components.item) ** 2,
         )[1]
         return found
 
     def _read(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return the rows of items that are read, and what `rating_levels` and `biased_factors` want of ratings."""
+        """Return the rows of the items that are read, and their ratings as `biased_factors` wants them."""
         index = pl.DataFrame({"item": self.items, "row": np.arange(1, 1 + len(self.items))})
         known = self.ratings.select("user", pl.col("item").cast(pl.String), "target").join(index, on="item")
         every = -(-known["user"].n_unique() // MOST)

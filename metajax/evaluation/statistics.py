@@ -11,6 +11,7 @@ import numpy as np
 RESAMPLES = 2_000
 FLIPS = 10_000
 TILTED = 200
+"""Patterns drawn for a p-value that `FLIPS` cannot tell: its logarithm is right to some tenths."""
 FEW = 10
 """Patterns that reach the observed sum: of fewer their share says little, and is never 0, however strong an effect."""
 _CHUNK = 500

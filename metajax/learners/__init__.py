@@ -63,11 +63,11 @@ from metajax.learners.rules import weight_decay as weight_decay
 from metajax.learners.selection import all_but as all_but
 from metajax.learners.selection import everything as everything
 from metajax.learners.selection import paths as paths
-from metajax.learners.student_t import ItemStart as ItemStart
 from metajax.learners.student_t import StudentState as StudentState
 from metajax.learners.student_t import student_t as student_t
 from metajax.learners.tanp import TanpState as TanpState
 from metajax.learners.tanp import tanp as tanp
+from metajax.learners.uncertain_tables import ItemStart as ItemStart
 from metajax.learners.units import in_units as in_units
 from metajax.learners.uptake import UptakeStart as UptakeStart
 from metajax.learners.uptake import UptakeState as UptakeState

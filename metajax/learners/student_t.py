@@ -36,13 +36,11 @@ References:
     Volkovs et al., 2017, "DropoutNet: addressing cold start in recommender systems".
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from metajax.errors import ConfigError
 from metajax.learners.gaussian import check_likelihood
@@ -51,7 +49,7 @@ from metajax.learners.ridge import linear_features
 from metajax.learners.support_memory import empty_memory, places, remember
 from metajax.learners.token_kernel import shared_kernel, sum_own, sum_weights, token_weights
 from metajax.learners.triangular import cholesky, solve_factored, solve_lower
-from metajax.learners.uncertain_tables import beliefs_divergence, draw_vectors, start_beliefs
+from metajax.learners.uncertain_tables import ItemStart, beliefs_divergence, draw_vectors, start_of_tower
 from metajax.losses import Loss
 from metajax.types import Examples, Key, Learner, Metrics, Model, Prediction, PyTree, Task, learn_everything
 
@@ -86,24 +84,6 @@ class RatedItem(NamedTuple):
     features: jax.Array
     tokens: jax.Array
     deviation: jax.Array
-
-
-class ItemStart(NamedTuple):
-    """Where training begins, and priors that it does not move, where ratings are all that is known of items.
-
-    Attributes:
-        priors: part of the item tower -> deviation of its tables' prior; positive. A learned one ends near the
-            deviation of the means that it has pulled to 0 (see `start_beliefs`).
-        means: part -> its parameters; None for the model's own, where parameters are to be loaded.
-        deviations: part -> deviations of the beliefs about its rows, `[rows]`.
-        level: of a user of whom nothing is known, in the units of the score; it is not learned either: in training
-            those who rate much have the say.
-    """
-
-    priors: Mapping[str, float]
-    means: Mapping[str, PyTree] | None = None
-    deviations: Mapping[str, np.ndarray] = MappingProxyType({})
-    level: float = 0.0
 
 
 class StudentState(NamedTuple):
@@ -207,17 +187,14 @@ def student_t(
         if token_widths:
             meta_params["log_token_variances"] = jnp.full(len(token_widths), jnp.log(token_variance), float)
         if tables is not None:
-            own = tables.init(keys[2])["item"]
-            beliefs = start_beliefs(own, deviation=0.1, prior=0.3)
-            for part, prior in (start.priors if start else {}).items():
-                deviation = jnp.asarray(start.deviations.get(part, 0.2))  # pyright: ignore[reportOptionalMemberAccess]
-                given = start_beliefs(own[part], deviation=deviation.reshape(-1, 1), prior=prior)
-                beliefs = {name: tree | {part: given[name]} for name, tree in beliefs.items()}
-            meta_params["beliefs"] = beliefs
+            meta_params["beliefs"] = start_of_tower(tables.init(keys[2])["item"], start)
         if start is not None and start.means is not None:
             item = meta_params["model"]["item"] | jax.tree.map(jnp.asarray, dict(start.means))
             head = meta_params["model"]["head"]
-            meta_params["model"] |= {"item": item, "head": head | {"bias": jnp.full_like(head["bias"], start.level)}}
+            meta_params["model"] |= {
+                "item": item,
+                "head": head | {"bias": jnp.full_like(head["bias"], start.user_level)},
+            }
         if rated is not None:
             meta_params["rated"] = {"item": rated.init(keys[3])["item"], "log_kappa": jnp.log(jnp.asarray(3.0, float))}
         return meta_params

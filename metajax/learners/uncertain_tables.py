@@ -11,18 +11,38 @@ References:
     https://arxiv.org/abs/1312.6114
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from metajax.learners.selection import path_of
 from metajax.types import Key, Model, PyTree
 
 
-def start_beliefs(tables: PyTree, *, deviation: float | jax.Array, prior: float) -> PyTree:
-    """Return the parameters of beliefs about tables, all as wide, under one prior a table.
+class ItemStart(NamedTuple):
+    """Where training begins, and priors that it does not move, where ratings are all that is known of items.
 
-    A prior that is learned ends near the deviation of the means, which the priors before it had pulled to 0: of weak
-    factors it leaves nothing. Where nothing else tells how wide it is, let it not be learned.
+    Attributes:
+        priors: part of the item tower -> deviation of its tables' prior; positive. A learned one ends near the
+            deviation of the means, which the priors before it had pulled to 0: of weak factors it leaves nothing.
+        means: part -> its parameters; None for the model's own, where parameters are to be loaded.
+        deviations: part -> deviations of the beliefs about its rows, `[rows]`.
+        user_level: of a user of whom nothing is known, in the units of the score; it is not learned either: in training
+            those who rate much have the say.
+    """
+
+    priors: Mapping[str, float]
+    means: Mapping[str, PyTree] | None = None
+    deviations: Mapping[str, np.ndarray] = MappingProxyType({})
+    user_level: float = 0.0
+
+
+def start_beliefs(tables: PyTree, *, deviation: float | jax.Array, prior: float) -> PyTree:
+    """Return the parameters of beliefs about tables, under one prior a table.
 
     Args:
         tables: a tree of arrays.
@@ -33,6 +53,19 @@ def start_beliefs(tables: PyTree, *, deviation: float | jax.Array, prior: float)
         "log_deviations": jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.log(deviation)), tables),
         "log_priors": jax.tree.map(lambda leaf: jnp.log(jnp.asarray(prior, leaf.dtype)), tables),
     }
+
+
+def start_of_tower(tower: Mapping[str, PyTree], start: ItemStart | None) -> dict[str, dict[str, PyTree]]:
+    """Return `start_beliefs` of an item tower's parts: of priors that are given, and of those that are learned."""
+
+    def beliefs_about(part: str) -> dict[str, PyTree]:
+        if start is None or part not in start.priors:
+            return start_beliefs(tower[part], deviation=0.1, prior=0.3)
+        deviation = jnp.asarray(start.deviations.get(part, 0.2)).reshape(-1, 1)
+        return start_beliefs(tower[part], deviation=deviation, prior=start.priors[part])
+
+    parts = {part: beliefs_about(part) for part in tower}
+    return {name: {part: one[name] for part, one in parts.items()} for name in ("log_deviations", "log_priors")}
 
 
 def draw_vectors(key: Key, model: Model, beliefs: PyTree, items: PyTree, vectors: jax.Array) -> jax.Array:

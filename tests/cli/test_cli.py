@@ -83,6 +83,14 @@ def test_a_list_is_headed_by_what_its_numbers_mean(learner, loss, meaning, capsy
     assert [one for one in ("predicted", "score") if one in shown] == [meaning]
 
 
+def test_a_file_whose_ratings_are_not_found_says_what_is_learned(tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("user,item,grade\n1,2,3\n2,3,4\n", encoding="utf-8")
+    assert main(["show", str(tmp_path / "mine.csv")]) == 0
+    assert "has no ratings that differ" in capsys.readouterr().err
+    assert main(["show", str(tmp_path / "mine.csv"), "--data.target", "grade"]) == 0
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["train", "show"])
 def test_a_misspelt_flag_says_which_was_meant(verb, capsys):
     with pytest.raises(SystemExit) as stopped:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metajax.data.factorization import biased_factors, rating_levels
+from metajax.data.factorization import biased_factors, find_variance_components
 
 USERS, ITEMS, COLD = 12, 9, 8
 PENALTIES = {"penalty": 0.7, "bias_penalty": 0.3}
@@ -49,21 +49,21 @@ def test_factors_of_a_large_penalty_are_nothing(ratings):
 
 
 @pytest.mark.parametrize("deviations", [(0.3, 0.6, 0.9), (0.8, 0.1, 0.5), (0.5, 0.5, 0.2)])
-def test_levels_of_generated_ratings_are_those_they_were_made_with(deviations):
+def test_variance_components_of_generated_ratings_are_those_they_were_made_with(deviations):
     random, of_user, of_item, noise = np.random.default_rng(0), *deviations
     users, items = (rows.ravel() for rows in np.meshgrid(np.arange(600), np.arange(400)))
     some = random.random(len(users)) < 0.05
     users, items = users[some], items[some]
     target = of_user * random.normal(size=600)[users] + of_item * random.normal(size=400)[items]
     target += noise * random.normal(size=len(users))
-    found = rating_levels(users, items, target - target.mean(), num_users=600, num_items=400)
+    found = find_variance_components(users, items, target - target.mean(), num_users=600, num_items=400)
     np.testing.assert_allclose((found.user, found.item, found.noise), deviations, rtol=0.15)
     count = np.bincount(items, minlength=400)
     np.testing.assert_allclose(found.unsure, (count / found.noise**2 + 1 / found.item**2) ** -0.5)
 
 
 @pytest.mark.parametrize("target", [np.zeros(4), np.array([-1.0, 1.0, -1.0, 1.0]), np.array([-1.0, -1.0, 1.0, 1.0])])
-def test_levels_of_ratings_without_noise_are_above_0(target):
-    found = rating_levels(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), target, num_users=2, num_items=2)
+def test_variance_components_of_ratings_without_noise_are_above_0(target):
+    found = find_variance_components(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), target, num_users=2, num_items=2)
     assert min(found.user, found.item, found.noise, *found.unsure) > 0
     assert np.all(np.isfinite(found.unsure))

@@ -103,6 +103,12 @@ def test_times_that_nobody_asked_for_cost_no_rating(tmp_path):
     assert load(path, timestamp="timestamp").quarantine.counts() == {"timestamp is not a time": 2}
 
 
+def test_a_folder_may_be_named_by_a_text(tmp_path):
+    (tmp_path / "mine.csv").write_text("user,item,target\n1,2,3\n", encoding="utf-8")
+    write_folder(load(tmp_path / "mine.csv"), str(tmp_path / "folder"))
+    assert load(tmp_path / "folder").ratings.rows() == [(1, 2, 3.0)]
+
+
 @pytest.mark.parametrize("names", ["User-ID;ISBN;Book-Rating", "reviewerID;asin;overall"])
 def test_columns_of_public_files_are_found(tmp_path, names):
     (tmp_path / "mine.csv").write_text(f"{names}\n1;034545104X;5\n2;0155061224;3\n", encoding="utf-8")

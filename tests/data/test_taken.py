@@ -8,7 +8,7 @@ import pytest
 
 from metajax.data import fit_encoding, interactions_from_frame
 from metajax.data.encoding import Encoding
-from metajax.data.factorization import biased_factors, rating_levels
+from metajax.data.factorization import biased_factors, find_variance_components
 from metajax.data.taken import FLOOR, SIZE, Taken
 
 ITEMS = [f"i{number}" for number in range(9)]
@@ -125,12 +125,12 @@ def test_what_was_liked_is_the_least_squares_of_the_ratings(rated):
     target = rated["target"].to_numpy()
     sizes = {"num_users": int(users.max()) + 1, "num_items": len(ITEMS)}
     of_all = (users, np.array(columns), target - target.mean())
-    levels = rating_levels(*of_all, **sizes)
-    penalties = {"bias_penalty": (levels.noise / levels.user) ** 2, "penalty": 2.0}
-    penalties["item_bias_penalty"] = (levels.noise / levels.item) ** 2
+    components = find_variance_components(*of_all, **sizes)
+    penalties = {"bias_penalty": (components.noise / components.user) ** 2, "penalty": 2.0}
+    penalties["item_bias_penalty"] = (components.noise / components.item) ** 2
     item = biased_factors(*of_all, factors=2, **penalties, **sizes)[1]
-    unsure = Taken(rated, ITEMS).levels().unsure
-    np.testing.assert_allclose(unsure, [levels.item, *levels.unsure], rtol=1e-5)
+    unsure = Taken(rated, ITEMS).components.unsure
+    np.testing.assert_allclose(unsure, [components.item, *components.unsure], rtol=1e-5)
     found = Taken(rated, ITEMS).liked(2, 2.0)
     np.testing.assert_allclose(found[1:], item, rtol=1e-4, atol=1e-6)
     assert not found[0].any()

@@ -118,10 +118,10 @@ def start_of(choice, columns):
 def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
     """A user is folded in by ridge regression on [1, b, q], whose penalties are those of the user's own priors."""
     choice = StudentT(prior_variance=0.15, factor_prior=0.5)
-    levels = Taken(ratings, ITEMS).levels()
+    components = Taken(ratings, ITEMS).components
     learner = build(choice, MatrixFactorization(factors=2, factor_scale=0.0), ids_alone(ratings))
     meta_params = jax.jit(learner.init)(jax.random.key(0))
-    penalty = levels.noise / 0.5 / 0.15**0.5
+    penalty = components.noise / 0.5 / 0.15**0.5
     item = Taken(ratings, ITEMS).liked(2, penalty)
 
     @jax.jit
@@ -132,11 +132,11 @@ def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
         return learner.predict(meta_params, state, learner.represent(meta_params, {"id": jnp.arange(9)})).mean[1:]
 
     ids, target = jnp.asarray([1, 3, 6, 8]), jnp.asarray([4.0, 1.0, 3.5, 5.0])
-    prior = 3.0 + levels.mean_user + item[:, 0]
+    prior = 3.0 + components.mean_user + item[:, 0]
     np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5, atol=1e-6)
     design = np.hstack([np.ones((9, 1)), item])
     x = design[ids]
-    ridge = np.diag([(levels.noise / levels.user) ** 2, 1 / 0.15, penalty, penalty])
+    ridge = np.diag([(components.noise / components.user) ** 2, 1 / 0.15, penalty, penalty])
     user = np.linalg.solve(x.T @ x + ridge, x.T @ (np.asarray(target) - prior[ids]))
     np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4, atol=1e-6)
 
@@ -152,11 +152,25 @@ def test_so_is_that_of_biases_as_wide_as_items_differ(ratings, as_users_run):
     """What is known of an item's bias is as unsure as its ratings are few; of one nobody has rated, as the prior."""
     learner = build(StudentT(), MatrixFactorization(factors=2), ids_alone(ratings))
     beliefs = jax.jit(learner.init)(jax.random.key(0))["beliefs"]
-    levels = Taken(ratings, ITEMS).levels()
+    components = Taken(ratings, ITEMS).components
     [prior], [unsure] = (jax.tree.leaves(beliefs[name]["weights"]) for name in ("log_priors", "log_deviations"))
-    np.testing.assert_allclose(np.exp(prior), levels.item, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(unsure[:, 0]), levels.unsure, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(prior), components.item, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(unsure[:, 0]), components.unsure, rtol=1e-5)
     assert unsure[0, 0] == pytest.approx(float(prior))
+
+
+def test_the_level_of_whoever_is_unknown_is_that_of_users_alike(ratings, as_users_run):
+    """Of half of the users, who rate twice as much and a star higher, it is not the mean of the ratings."""
+    busy = ratings.filter(pl.col("user") < 10).with_columns(user=pl.col("user") + 100, target=pl.col("target") + 1)
+    shifted = pl.concat([ratings.filter(pl.col("item") < "i4"), busy])
+    columns = (*ids_alone(shifted)[1:],)
+    learner = build(StudentT(), MatrixFactorization(factors=2), columns)
+    meta_params = jax.jit(learner.init)(jax.random.key(0))
+    level = Taken(shifted, ITEMS).components.mean_user
+    assert abs(level) > 0.01
+    assert meta_params["model"]["head"]["bias"] == pytest.approx(level)
+    labels = learner.labels(meta_params)["model"]
+    assert labels["head"]["bias"] == labels["user"]["weights"]["constant"] == "freeze"
 
 
 @pytest.mark.parametrize(

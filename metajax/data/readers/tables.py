@@ -119,9 +119,9 @@ def write_table(interactions: Interactions, path: Path) -> None:
             interactions.ratings.write_csv(temporary, separator="\t" if path.suffix == ".tsv" else ",")
 
 
-def write_folder(interactions: Interactions, folder: Path) -> None:
+def write_folder(interactions: Interactions, folder: Path | str) -> None:
     """Write interactions as a folder of parquet files, a description and a manifest, for `read_folder`."""
-    folder = Path(folder)  # a text will do
+    folder = Path(folder)
     for name in TABLES:
         with atomic(folder / f"{name}.parquet") as temporary:
             getattr(interactions, name).write_parquet(temporary)

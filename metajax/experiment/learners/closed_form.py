@@ -113,7 +113,7 @@ class StudentT:
         tables = _item_tables(model, columns, width - 1) if self.beliefs else None
         alone = tables is not None and [column for column in columns if column.of == "item"] == ids
         start = self._start(model, ids[0].taken, width - 1) if alone and self.factor_prior != 0 else None
-        levels = ids[0].taken.levels() if start and ids[0].taken else None
+        components = ids[0].taken.components if start and ids[0].taken else None
         learner = learners.student_t(
             model,
             loss,
@@ -127,11 +127,11 @@ class StudentT:
             max_support=self.max_support,
             training_rows=max(1, round(rows / self.priors)) if self.priors and rows else 0,
             prior_variance=self.prior_variance,
-            bias_variance=(levels.user / levels.noise) ** 2 if levels else self.bias_variance,
+            bias_variance=(components.user / components.noise) ** 2 if components else self.bias_variance,
             unseen_variance=self.unseen_variance,
             rated_deviation=self.rated_deviation,
             noise_deviation=self.noise_deviation,
-            noise=levels.noise if levels else self.noise,
+            noise=components.noise if components else self.noise,
             freedom=self.freedom,
             unseen=self.unseen * (min(1.0, rows / self.unseen_rows) if rows else 1.0),
         )
@@ -146,17 +146,17 @@ class StudentT:
         """
         if taken is None:  # parameters are to be loaded
             return learners.ItemStart({"weights": 1.0, "factors": self.factor_prior})
-        levels = taken.levels()
-        penalty = levels.noise / self.factor_prior / self.prior_variance**0.5
+        components = taken.components
+        penalty = components.noise / self.factor_prior / self.prior_variance**0.5
         found = taken.liked(factors, penalty)
         own, of_factors = found[:, :1], found[:, 1:] / (penalty * self.prior_variance) ** 0.5
         item = jax.eval_shape(model.init, jax.random.key(0))["item"]
         fill = lambda part, value: jax.tree.map(lambda _: value, item[part])  # noqa: E731 # of one column
         return learners.ItemStart(
-            priors={"weights": levels.item, "factors": self.factor_prior},
+            priors={"weights": components.item, "factors": self.factor_prior},
             means={"weights": fill("weights", own), "factors": fill("factors", of_factors)},
-            deviations={"weights": levels.unsure},
-            level=levels.mean_user,
+            deviations={"weights": components.unsure},
+            user_level=components.mean_user,
         )
 
 

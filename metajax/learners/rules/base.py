@@ -31,8 +31,8 @@ class Rule(NamedTuple):
         update: (hyper, rule_state, updates, fast_params) -> (updates, rule_state). The first rule of a chain gets the
             gradients; what the last one returns is added to the parameters.
         pull: (hyper, rule_state, fast_params) -> scalar that the rule adds to the inner objective; its gradient is
-            what `update` adds to the gradients. Nothing but for a proximal rule.
-        is_proximal: whether there is such a pull.
+            what `update` adds to the gradients. Nothing for most rules.
+        is_proximal: whether it pulls towards where the user began, as an implicit gradient needs.
         num_steps: the inner steps that the rule's hyper-parameters are tied to, or None. A state of such a rule cannot
             be adapted further.
         step_size: hyper -> alpha, of a rule that is nothing but phi <- phi - alpha g; None for all others.
