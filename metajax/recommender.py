@@ -121,7 +121,12 @@ class Recommender:
             item: id or title.
             n: most items to return.
             min_ratings: leave out items that fewer training users rated.
+
+        Raises:
+            ConfigError: if `n` is not an integer of 1 or more.
+            DataError: if the item is not in the catalogue.
         """
+        _check_length(n)
         allowed = self.artifact.num_ratings >= min_ratings
         return self.matches(*nearest(self._directions, self.position(item), n, allowed))
 
@@ -275,10 +280,9 @@ class AdaptedUser:
             min_ratings: leave out items that fewer training users rated; 0 ranks also those that none has.
 
         Raises:
-            ConfigError: if `n` is less than 1.
+            ConfigError: if `n` is not an integer of 1 or more.
         """
-        if n < 1:
-            raise ConfigError(f"A list of recommendations has 1 item or more, got n = {n}.")
+        _check_length(n)
         excluded = self.rated if exclude_seen else self.rated[:0]
         found = self.recommender.top(self.state, n, excluded=excluded, min_ratings=min_ratings)
         return [self._recommendation(int(position), float(score)) for position, score in zip(*found, strict=True)]
@@ -354,6 +358,11 @@ def _ranking(learner: Learner) -> Callable[..., TopItems]:
         return rank(meta_params, state, representations, excluded, num_ratings >= min_ratings)
 
     return jax.jit(top, static_argnames=("k", "linear"), compiler_options=compiler_options())
+
+
+def _check_length(n: Any) -> None:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ConfigError(f"A list has 1 item or more, got n = {n!r}.")
 
 
 def _refuse_twice(positions: Mapping[Any, int]) -> None:

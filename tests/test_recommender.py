@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -173,6 +174,13 @@ def test_similar_items_are_the_nearest_and_others(learner):
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = vectors @ vectors[recommender.position("i3")]
         assert [one.score for one in found] == pytest.approx(np.sort(cosines)[-2::-1].tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [0, -1, True])
+def test_the_length_of_a_list_is_a_number_of_items(person, n):
+    for ask in (person.recommend, partial(person.recommender.similar, "i3")):
+        with pytest.raises(ConfigError, match="A list has 1 item or more, got n ="):
+            ask(n)
 
 
 def test_ids_are_searched_where_there_are_no_titles(person):

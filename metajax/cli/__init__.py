@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
-from metajax.errors import MetajaxError
+from metajax.errors import MetajaxError, StorageError
 
 VERBS = {
     "demo": ("runs", "train on bundled ratings, evaluate on users never seen, recommend to a new person"),
@@ -55,6 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MetajaxError as error:
         print(f"metajax {verb}: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.filename is None:  # of no file that anybody named
+            raise
+        print(
+            f"metajax {verb}: {error.filename}: {error.strerror}. Check the path, its permissions and the space left.",
+            file=sys.stderr,
+        )
+        return StorageError.exit_code
     except KeyboardInterrupt:
         saved = " What it has reached is saved: continue with --resume." if verb in RESUMED else ""
         print(f"metajax {verb}: interrupted.{saved}", file=sys.stderr)

@@ -63,6 +63,9 @@ def recommend_verb(arguments: Sequence[str]) -> None:
         user = {name: _feature(value, name, kinds.get(name)) for name, value in told}
         adapted = recommender.adapt(ratings, user=user)
         found = adapted.recommend(top, exclude_seen=not include_seen, min_ratings=min_ratings)
+        if not found:
+            print(f"No item is left that {min_ratings} training users rated. Ask for less: --min-ratings 1")
+            return
         reasons = [adapted.explain(one.item, 2) for one in found] if explain else None
         meaning = "predicted" if isfinite(recommender.bounds[0]) else "score"  # what only ranks has no unit
         Console().print(recommendation_table(found, reasons, meaning=meaning))

@@ -119,7 +119,11 @@ def interactions_from_frame(
     renamed = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain}
     clean, quarantine = validate(as_polars(ratings), {k: v for k, v in renamed.items() if v}, scale=scale)
     if clean.is_empty():
-        raise DataError(f"No rating of {name} is valid. Rejected: {quarantine.counts()}. Check the column mapping.")
+        first = quarantine.rows.row(0, named=True)
+        raise DataError(
+            f"No rating of {name} is valid. Rejected: {quarantine.counts()}. The first: {first}. Read were the columns "
+            f"{ {ours: theirs for ours, theirs in renamed.items() if theirs} }; name others if these are not meant."
+        )
     low, high = scale or (float(clean["target"].min()), float(clean["target"].max()))  # pyright: ignore[reportArgumentType]
     user_table, bad_users = _table(users, "user", user, clean["user"], features)
     item_table, bad_items = _table(items, "item", item, clean["item"], features)

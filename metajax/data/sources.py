@@ -19,6 +19,7 @@ from metajax.data.interactions import Interactions
 from metajax.data.readers.amazon import read_game_video
 from metajax.data.readers.coat import read_coat
 from metajax.data.readers.douban import read_book_music
+from metajax.data.readers.features import suffix_of
 from metajax.data.readers.lastfm import read_hetrec2011
 from metajax.data.readers.movielens import read_1m, read_100k, read_latest_small
 from metajax.data.readers.recbole import read_atomic
@@ -205,7 +206,7 @@ def load(
     mapping = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain, "scale": scale}
     mapping |= {name: Path(table).expanduser() for name, table in {"users": users, "items": items}.items() if table}
     try:
-        if str(source) not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
+        if str(source) not in SOURCES and path.is_file() and suffix_of(path) in SUFFIXES:
             return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]
         if str(source) not in SOURCES and not path.exists():
             raise DataError(_missing(str(source)))
@@ -223,10 +224,10 @@ def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
         return SOURCES[source].read(find(source), strict=strict)
     if (path / DESCRIPTION).is_file():
         return read_folder(path, strict=strict)
-    if path.is_file() and path.suffix == ".inter":
+    if path.is_file() and suffix_of(path) == ".inter":
         return read_atomic(path, strict=strict)
     if path.is_file():
-        raise DataError(f"{path} is a {path.suffix or 'nameless'} file. Wanted .inter, {', '.join(SUFFIXES)}.")
+        raise DataError(f"{path} is a {suffix_of(path) or 'nameless'} file. Wanted .inter, {', '.join(SUFFIXES)}.")
     raise DataError(_missing(source))
 
 

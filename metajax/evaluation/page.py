@@ -123,7 +123,7 @@ def _k_shot_curves(summary: Summary, scenario: str, styles: Styles) -> str:
         return ""
     found = {(one.method, one.metric, one.k): one for one in summary.estimates if one.scenario == scenario}
     drawings, numbers = [], []
-    for metric in headline(summary.metrics(scenario)):
+    for metric in headline(summary.telling(scenario)):
         lines = [_shot_line(found, method, style, metric, shots) for method, style in styles.items()]
         said = describe_metric(metric, summary.protocol)
         svg = figures.curve(

@@ -109,7 +109,7 @@ def shot_table(summary: Summary, scenario: str, metric: str, shots: Sequence[int
 
 def against_reference(summary: Summary, scenario: str, k: int | None) -> str:
     """Say how each learner did: a sentence for the metrics at a glance, a line of a table for all."""
-    shown = glance(summary.metrics(scenario))
+    shown = glance(summary.telling(scenario))
     cards: dict[str, list[str]] = {}
     lines: list[str] = []
     for one, metric, said in verdicts(summary, scenario, k):

@@ -157,7 +157,7 @@ def _decide(
     fixed: Sequence[Baseline],
     families: Mapping[str, Sequence[Baseline]],
 ) -> dict[str, str]:
-    """Write down what was decided for these scenarios, and return the best baseline of each, if there is one."""
+    """Write down what was decided for these scenarios, and return the best baseline of each that knows anything."""
     judged = {baseline.name: judge(baseline) for baseline in fixed}
     for name, candidates in families.items():
         trials = [judge(candidate) for candidate in candidates]
@@ -166,7 +166,8 @@ def _decide(
         chosen.tuned.setdefault(name, {}).update(dict.fromkeys(scenarios, candidates[best]))
     for name, one in judged.items():
         chosen.noise.setdefault(name, {}).update(dict.fromkeys(scenarios, one.variance))
-    return dict.fromkeys(scenarios, min(judged, key=lambda name: judged[name].value)) if judged else {}
+    rivals = [name for name in judged if name not in {one.name for one in fixed if one.is_chance}]
+    return dict.fromkeys(scenarios, min(rivals, key=lambda name: judged[name].value)) if rivals else {}
 
 
 def judge_predictions(

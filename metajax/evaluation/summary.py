@@ -113,6 +113,17 @@ class Summary:
         """Names of the metrics of a scenario, in order."""
         return tuple(dict.fromkeys(one.metric for one in self.estimates if one.scenario == scenario))
 
+    def telling(self, scenario: str) -> tuple[str, ...]:
+        """Return `metrics` without those in which all methods are alike, as the nDCG of clicks is 1 in any order.
+
+        All of them, if none tells methods apart.
+        """
+        values: dict[str, set[float]] = {metric: set() for metric in self.metrics(scenario)}
+        for one in self.estimates:
+            if one.scenario == scenario:
+                values[one.metric].add(one.value)
+        return tuple(metric for metric, found in values.items() if len(found) > 1) or tuple(values)
+
     def shots(self, scenario: str) -> tuple[int | None, ...]:
         """Support sizes of a scenario, ascending; None (all) at the end."""
         found = {one.k for one in self.estimates if one.scenario == scenario}

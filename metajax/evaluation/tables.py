@@ -71,7 +71,7 @@ def render_table(summary: Summary) -> list[Table]:
 
 
 def _render_scenario(summary: Summary, scenario: str) -> Table:
-    metrics = glance(summary.metrics(scenario))
+    metrics = glance(summary.telling(scenario))
     table = Table(
         title=Text(f"{scenario} · {setting(summary, scenario)}"),
         caption=_caption(summary, scenario),
@@ -110,7 +110,7 @@ def _cell(estimate: Estimate | None, is_best: bool) -> Text:
 
 def _caption(summary: Summary, scenario: str) -> Text:
     lines = ["▸ learner; best in bold; ± half of the 95 % interval over users; p after Holm's correction"]
-    shown = glance(summary.metrics(scenario))
+    shown = glance(summary.telling(scenario))
     if hidden := len(summary.metrics(scenario)) - len(shown):
         lines.append(f"{hidden} more metrics are in the report")
     for one, metric, said in verdicts(summary, scenario, summary.shots(scenario)[-1]):

@@ -59,6 +59,8 @@ class Experiment:
             raise ConfigError(f"The name of an experiment is a path below runs/, such as a/b; got {self.name!r}.")
         if not self.seeds or not all(0 <= seed < 2**32 for seed in self.seeds):
             raise ConfigError(f"An experiment has one seed or more, from 0 to 2**32 - 1; got {self.seeds}.")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"Each seed is a run of its own; got {self.seeds}, in which one comes twice.")
 
 
 def load_experiment(path: str | Path) -> Experiment:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from metajax.data.readers.features import SUFFIXES
+from metajax.data.readers.features import SUFFIXES, suffix_of
 from metajax.data.readers.tables import rates
 from metajax.data.sources import SOURCES
 from metajax.experiment.data import DataConfig
@@ -34,7 +34,7 @@ def tells_how_liked(data: DataConfig) -> bool:
     path = Path(data.source).expanduser()
     if data.source == DataConfig().source:
         return True
-    if data.source not in SOURCES and path.is_file() and path.suffix in SUFFIXES:
+    if data.source not in SOURCES and path.is_file() and suffix_of(path) in SUFFIXES:
         try:
             return rates(path, data.target)
         except (pl.exceptions.PolarsError, UnicodeDecodeError):

@@ -27,11 +27,9 @@ class Access:
     def identify(self, authorization: str | None, cookie: str | None) -> Principal | None:
         """Return who asks: by the header if there is one, else by the cookie."""
         if authorization is not None:
-            word, _, text = authorization.partition(" ")
-            if word.lower() != "bearer":
+            if (text := _bearer(authorization)) is None:
                 return None
-            found = self.keys.find(text.strip())
-            return found or (self.tokens.find(text.strip()) if self.tokens else None)
+            return self.keys.find(text) or (self.tokens.find(text) if self.tokens else None)
         return self.sessions.find(cookie) if cookie and self.sessions else None
 
     def admit(self, scope: str, authorization: str | None, cookie: str | None) -> Principal:
@@ -44,7 +42,7 @@ class Access:
             raise RequestError(404, "not_found", "Not Found")
         found = self.identify(authorization, cookie)
         if found is None:
-            raise RequestError(401, "no_key", "Send a key: the header `Authorization: Bearer <key>`.")
+            raise _wrong_key() if cookie or _bearer(authorization) else _no_key()
         if found.rate is not None and (seconds := self.rates.wait(found.name, found.rate)):
             raise RequestError(429, "rate", f"This key may ask {found.rate:g} times a second.", retry_after=seconds)
         if scope not in found.scopes:
@@ -64,6 +62,25 @@ class Access:
         found = self.admit(scope, connection.headers.get("authorization"), connection.cookies.get(COOKIE))
         connection.state.principal = found
         note(connection.scope, PRINCIPAL, found.name)
+
+
+def _bearer(authorization: str | None) -> str | None:
+    """Return the key of such a header; None of another."""
+    word, _, text = (authorization or "").partition(" ")
+    return text.strip() if word.lower() == "bearer" else None
+
+
+def _no_key() -> RequestError:
+    return RequestError(401, "no_key", "Send a key: the header `Authorization: Bearer <key>`.")
+
+
+def _wrong_key() -> RequestError:
+    """Say no more than that: a key that never was and one that was deleted are answered alike."""
+    return RequestError(
+        401,
+        "wrong_key",
+        "This key is none of this service's, or has expired. See `metajax serve --help` for a new one.",
+    )
 
 
 def check_bound(found: Principal, user: str | None) -> None:

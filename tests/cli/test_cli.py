@@ -42,12 +42,21 @@ def test_an_unknown_verb_says_which_was_meant(capsys):
         (["evaluate", "nowhere"], 5, "is no run of metajax"),
         (["recommend", "nowhere"], 5, "holds no artifact"),
         (["compare", "nowhere", "elsewhere"], 5, "does not exist"),
+        (["show", "--seeds", "0", "0"], 2, "in which one comes twice"),
     ],
 )
 def test_exit_codes(arguments, code, told, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == code
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("as_users_run")
+def test_a_path_that_cannot_be_written_is_named(tmp_path, capsys):
+    write_artifact(worlds.make_artifact(Ridge()), tmp_path / "artifact")
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(tmp_path / "artifact"), str(tmp_path / "file" / "out")]) == 5
+    assert f"{tmp_path / 'file'}" in capsys.readouterr().err
 
 
 def test_show_prints_the_resolved_choices(capsys):
@@ -80,6 +89,8 @@ def test_a_list_is_headed_by_what_its_numbers_mean(learner, loss, meaning, capsy
     assert "'i3' is rated twice" in capsys.readouterr().err
     assert main(["recommend", str(tmp_path / "artifact"), "--rate", "i3=5", "--top", "2"]) == 0
     shown = capsys.readouterr().out
+    assert main(["recommend", str(tmp_path / "artifact"), "--min-ratings", "999"]) == 0
+    assert "Ask for less: --min-ratings 1" in capsys.readouterr().out
     assert [one for one in ("predicted", "score") if one in shown] == [meaning]
 
 

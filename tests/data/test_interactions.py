@@ -83,7 +83,7 @@ def test_strict_refuses_a_bad_row_of_any_table():
 
 
 def test_no_valid_row_is_an_error_that_tells_the_reasons():
-    with pytest.raises(DataError, match=r"No rating of data is valid. Rejected: \{'target outside 7 to 9': 3\}"):
+    with pytest.raises(DataError, match=r"Rejected: \{'target outside 7 to 9': 3\}. The first: \{'user'"):
         interactions_from_frame(pl.DataFrame(RATINGS), scale=(7, 9))
 
 

@@ -23,6 +23,13 @@ def atomic_files(folder, inter=INTER, user=USER, item=ITEM):
     return folder / "tiny.inter"
 
 
+def test_the_end_of_a_name_may_be_in_capitals(tmp_path):
+    (tmp_path / "RATINGS.CSV").write_text("user,item,rating\n1,2,3\n", encoding="utf-8")
+    (tmp_path / "ITEMS.TSV").write_text("item\tgenre\n2\ta\n", encoding="utf-8")
+    interactions = load(tmp_path / "RATINGS.CSV", items=tmp_path / "ITEMS.TSV")
+    assert (interactions.ratings["target"].to_list(), interactions.items["genre"].to_list()) == ([3.0], ["a"])
+
+
 def test_atomic_files(tmp_path):
     interactions = load(atomic_files(tmp_path))
     assert interactions.name == "tiny"
@@ -133,7 +140,7 @@ def test_columns_called_like_a_part_are_it(tmp_path):
     path.write_text("userId,Movie_ID,rating\n1,b,3\n1,a,4\n", encoding="utf-8")
     assert load(path).ratings.sort("item").rows() == [(1, "a", 4.0), (1, "b", 3.0)]
     path.write_text("user_id,item,rating,stars\n1,2,3,4\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"could be the target: \['rating', 'stars'\]. Name one by --data.target"):
+    with pytest.raises(DataError, match=r"could be the target: \['rating', 'stars'\]. Name one: --data.target"):
         load(path)
     assert load(path, target="stars").ratings["target"].to_list() == [4.0]
 

@@ -33,6 +33,11 @@ def test_a_list_of_no_items_is_refused(wrong):
         EvaluationConfig(**wrong)
 
 
+def test_what_no_rating_can_be_is_not_relevant():
+    with pytest.raises(ConfigError, match="from 8 on are to be relevant, but ratings go from 1 to 5"):
+        EvaluationConfig(relevant=8.0).resolved((1, 5), (1, 2, 3, 4, 5))
+
+
 def test_what_is_said_stands():
     assert EvaluationConfig(relevant=3.0).resolved((1, 5), (1, 2, 3, 4, 5)).threshold == 3.0
     assert EvaluationConfig().threshold == 4.0

@@ -71,6 +71,12 @@ def test_without_ratings_the_reference_is_what_ranks_best(split):
     assert chosen.references == chosen.rank_references == {"item_cold": "popularity"}
 
 
+def test_chance_is_no_reference(split):
+    """Where nobody of a few validation users is served by anything, chance may look best."""
+    lucky = random_scores()._replace(fit=lambda _: lambda tasks: tasks.query_target)
+    assert select(split, [lucky, popularity()], {}, shots=(5,)).references == {"item_cold": "popularity"}
+
+
 def test_where_no_validation_user_wants_anything_own_items_tell(split):
     """Else every ranking had the value NaN, and the first would be the reference."""
     with pytest.raises(DataError, match="holds a rating of 99 or more"):

@@ -36,6 +36,18 @@ def pick(found, **keys):
     return one
 
 
+def test_metrics_in_which_all_are_alike_tell_nothing(frame):
+    """As the nDCG of a user's own clicks: 1, whatever is ranked first."""
+    alike = summarise(frame.with_columns(pl.lit(1.0).alias("ndcg@5")), protocol=PROTOCOL, reference_baseline="bias")
+    assert set(alike.metrics("user_cold")) - set(alike.telling("user_cold")) == {"ndcg@5"}
+    alike = summarise(
+        frame.select(pl.exclude("mae", "mse", "auc")).with_columns(pl.lit(1.0).alias("ndcg@5")),
+        protocol=PROTOCOL,
+        reference_baseline="bias",
+    )
+    assert alike.telling("user_cold") == alike.metrics("user_cold")
+
+
 @pytest.mark.parametrize("k", [0, 5, None])
 @pytest.mark.parametrize("metric", ["mae", "ndcg@5", "auc"])
 def test_value_is_the_mean_over_users_of_the_mean_over_seeds(frame, summary, metric, k):

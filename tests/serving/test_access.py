@@ -112,9 +112,11 @@ def test_scopes(running):
         assert running.post("/v1/recommend", {"user": "anna"}, headers=headers).status_code == first
         assert running.post("/v1/feedback", event, headers=headers).status_code == second
         assert running.client.delete("/v1/users/anna", headers=headers).status_code == second
-    for headers in ({}, worlds.bearer("mjx_a_b"), {"Authorization": "Basic abc"}, {"Authorization": "Bearer"}):
+    none = ({}, {"Authorization": "Basic abc"}, {"Authorization": "Bearer"}, {"Authorization": "Bearer "})
+    for headers in (*none, worlds.bearer("mjx_a_b"), {"Cookie": "metajax_session=x"}):
         response = running.post("/v1/recommend", {"user": "anna"}, headers=headers)
-        assert (response.status_code, response.json()["error"]["code"]) == (401, "no_key")
+        code = "no_key" if headers in none else "wrong_key"
+        assert (response.status_code, response.json()["error"]["code"]) == (401, code)
 
 
 def test_a_key_that_is_bound_reads_and_moves_its_user_only(running):

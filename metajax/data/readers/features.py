@@ -12,6 +12,11 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 TITLE = "title"
 
 
+def suffix_of(path: Path) -> str:
+    """Return how a file's name ends, in small letters: RATINGS.CSV is a csv file too."""
+    return path.suffix.lower()
+
+
 def read_features(path: Path, side: Side, id_column: str) -> tuple[pl.DataFrame, list[Feature]]:
     """Read a table of users or items and declare its features.
 
@@ -30,7 +35,7 @@ def read_features(path: Path, side: Side, id_column: str) -> tuple[pl.DataFrame,
     Raises:
         DataError: if there is no such file, it is of another kind or cannot be read, or lacks the column of ids.
     """
-    if path.suffix not in SUFFIXES or not path.is_file():
+    if suffix_of(path) not in SUFFIXES or not path.is_file():
         raise DataError(f"There is no table of {side}s {path}. Wanted a file that ends in {', '.join(SUFFIXES)}.")
     try:
         frame = _read(path)
@@ -38,7 +43,7 @@ def read_features(path: Path, side: Side, id_column: str) -> tuple[pl.DataFrame,
         raise DataError(f"{path} could not be read: {str(error).splitlines()[0]}. Check its format.") from error
     require_columns(frame, [id_column])
     names = [name for name in frame.columns if name != id_column and not (side == "item" and name == TITLE)]
-    if path.suffix != ".parquet":
+    if suffix_of(path) != ".parquet":
         frame = frame.with_columns(_numbers(frame[name]) for name in names)
     features = [Feature(name, side, _kind(frame[name])) for name in names]
     texts = [one.name for one in features if one.kind == "bag" and frame[one.name].dtype == pl.String]
@@ -47,14 +52,14 @@ def read_features(path: Path, side: Side, id_column: str) -> tuple[pl.DataFrame,
 
 
 def _read(path: Path) -> pl.DataFrame:
-    if path.suffix == ".parquet":
+    if suffix_of(path) == ".parquet":
         return pl.read_parquet(path)
     return pl.read_csv(path, separator=separator_of(path), infer_schema=False)
 
 
 def separator_of(path: Path) -> str:
     """Return what stands between the columns of a csv or tsv file; semicolons, if a csv's header has no comma."""
-    if path.suffix == ".tsv":
+    if suffix_of(path) == ".tsv":
         return "\t"
     with path.open(encoding="utf-8", errors="replace") as file:
         header = file.readline()

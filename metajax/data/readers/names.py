@@ -31,5 +31,8 @@ def column_of(part: str, wanted: str, columns: Sequence[str]) -> str | None:
         return wanted
     found = [one for one in columns if one.lower().translate(SPACES) in ALIASES[part]]
     if len(found) > 1:
-        raise DataError(f"Several columns could be the {part}: {found}. Name one by --data.{part}.")
+        raise DataError(
+            f"Several columns could be the {part}: {found}. Name one: --data.{part} of metajax train, --{part} of "
+            "metajax data."
+        )
     return found[0] if found else None

@@ -7,7 +7,7 @@ import polars as pl
 
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
-from metajax.data.readers.features import SUFFIXES, read_features, separator_of
+from metajax.data.readers.features import SUFFIXES, read_features, separator_of, suffix_of
 from metajax.data.readers.names import column_of
 from metajax.data.validation import as_times, require_columns, without_blanks
 from metajax.errors import DataError
@@ -47,7 +47,7 @@ def read_table(
     if rated is None:
         frame = frame.with_columns(pl.lit(1.0).alias(target))
     target = rated or target
-    if path.suffix != ".parquet":
+    if suffix_of(path) != ".parquet":
         frame = frame.with_columns(_whole(frame[column]) for column in (user, item))
     user_table, user_features = read_features(users, "user", user) if users else (None, [])
     item_table, item_features = read_features(items, "item", item) if items else (None, [])
@@ -80,7 +80,7 @@ def rates(path: Path, target: str = "target") -> bool:
 
 
 def _scan(path: Path) -> pl.LazyFrame:
-    if path.suffix == ".parquet":
+    if suffix_of(path) == ".parquet":
         return pl.scan_parquet(path)
     return pl.scan_csv(path, separator=separator_of(path), infer_schema=False)
 
@@ -110,13 +110,13 @@ def write_table(interactions: Interactions, path: Path) -> None:
     Raises:
         DataError: for another suffix.
     """
-    if path.suffix not in SUFFIXES:
+    if suffix_of(path) not in SUFFIXES:
         raise DataError(f"{path} cannot be written. Name a folder, or a file that ends in {', '.join(SUFFIXES)}.")
     with atomic(path) as temporary:
-        if path.suffix == ".parquet":
+        if suffix_of(path) == ".parquet":
             interactions.ratings.write_parquet(temporary)
         else:
-            interactions.ratings.write_csv(temporary, separator="\t" if path.suffix == ".tsv" else ",")
+            interactions.ratings.write_csv(temporary, separator="\t" if suffix_of(path) == ".tsv" else ",")
 
 
 def write_folder(interactions: Interactions, folder: Path | str) -> None:

@@ -81,12 +81,14 @@ class Baseline(NamedTuple):
         fit: Training -> Predict. What it returns reads the support and the query's items, never the query's targets.
         ranks_only: its scores have no unit, so that errors are not reported.
         affordable: whether the training ratings are few enough for it, and tell what it needs.
+        is_chance: it knows nothing, and learners are not tested against it.
     """
 
     name: str
     fit: Callable[[Training], Predict]
     ranks_only: bool = False
     affordable: Callable[[Training], bool] = lambda _: True
+    is_chance: bool = False
 
 
 def in_units(baseline: Baseline, unit: float) -> Baseline:

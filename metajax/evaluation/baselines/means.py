@@ -65,4 +65,4 @@ def random_scores(seed: int = 0) -> Baseline:
 
         return predict
 
-    return Baseline("random", fit, ranks_only=True)
+    return Baseline("random", fit, ranks_only=True, is_chance=True)
