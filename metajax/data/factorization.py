@@ -1,8 +1,9 @@
-"""Biased matrix factorisation by alternating least squares, and variance components of users, items and noise.
+"""Biased matrix factorisation, by alternating least squares or with beliefs, and variance components.
 
 References:
     Bishop, 2006, "Pattern recognition and machine learning", sections 3.5.1 and 10.1.
     Koren et al., 2009, "Matrix factorization techniques for recommender systems". https://doi.org/10.1109/MC.2009.263
+    Lim and Teh, 2007, "Variational Bayesian approach to movie rating prediction", KDD Cup and Workshop.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -24,14 +25,12 @@ class VarianceComponents(NamedTuple):
         item: deviation of b_i among items.
         noise: deviation of the noise.
         mean_user: mean of b_u, of users alike: not 0 where those who rate much rate otherwise.
-        unsure: `[num_items]` deviation of what the ratings say of b_i.
     """
 
     user: float
     item: float
     noise: float
     mean_user: float
-    unsure: np.ndarray
 
 
 def find_variance_components(
@@ -62,7 +61,7 @@ def find_variance_components(
         if np.abs(np.log(variances / before)).max() < 1e-3:
             break
     user, item, noise = np.sqrt(variances).tolist()
-    return VarianceComponents(user, item, noise, float(b_user.mean()), np.sqrt(1 / (of_item / noise**2 + 1 / item**2)))
+    return VarianceComponents(user, item, noise, float(b_user.mean()))
 
 
 def biased_factors(
@@ -100,9 +99,7 @@ def biased_factors(
     Returns:
         `[num_users, 1 + factors]` and `[num_items, 1 + factors]`: the bias and the factors of each.
     """
-    rng = np.random.default_rng(seed)
-    item = np.hstack([np.zeros((num_items, 1)), rng.normal(0, 0.1, (num_items, factors))])
-    item[np.bincount(items, minlength=num_items) == 0] = 0
+    item = _random_items(items, num_items, factors, seed)
     ridge = np.diag([bias_penalty] + [penalty] * factors)
     item_ridge = np.diag([item_bias_penalty or bias_penalty] + [penalty] * factors)
     matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
@@ -110,9 +107,71 @@ def biased_factors(
     by_item = seen.T.tocsr()
     user = np.zeros((num_users, 1 + factors))
     for _ in range(sweeps):
-        user = _solve(seen, matrix(centred - item[items, 0]), item, ridge)
-        item = _solve(by_item, matrix(centred - user[users, 0]).T.tocsr(), user, item_ridge)
+        user, _ = _solve(seen, matrix(centred - item[items, 0]), item, ridge)
+        item, _ = _solve(by_item, matrix(centred - user[users, 0]).T.tocsr(), user, item_ridge)
     return user, item
+
+
+def believed_factors(
+    users: np.ndarray,
+    items: np.ndarray,
+    centred: np.ndarray,
+    *,
+    num_users: int,
+    num_items: int,
+    user_variances: np.ndarray,
+    item_variances: np.ndarray,
+    noise_variance: float,
+    sweeps: int = 12,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ratings say of the biases and factors of items, by mean-field variational inference.
+
+    Where y = b_u + b_i + p_u^T q_i + noise, all Gaussians about 0, a user's (b_u, p_u) and an item's (b_i, q_i) have a
+    Gaussian belief each. Users' and items' beliefs are found by turns, as by `biased_factors`, but that each regression
+    knows how unsure the other side is. Of few ratings an item it fits no chance: docs/flagship.md, "On few
+    ratings", has what that buys.
+
+    Args:
+        users: int `[rows]` positions.
+        items: int `[rows]` positions.
+        centred: `[rows]` targets less their mean.
+        num_users: how many there are.
+        num_items: how many there are.
+        user_variances: `[1 + factors]` of the prior of b_u and p_u; positive.
+        item_variances: `[1 + factors]` of the prior of b_i and q_i; positive.
+        noise_variance: positive.
+        sweeps: over users and then items.
+        seed: of the initial factors.
+
+    Returns:
+        Means and deviations, `[num_items, 1 + factors]`; of an item without rows, the prior's.
+    """
+    factors = len(item_variances) - 1
+    item, unsure = _random_items(items, num_items, factors, seed), None
+    ridge, item_ridge = (np.diag(noise_variance / one) for one in (user_variances, item_variances))
+    matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
+    seen = matrix(np.ones(len(centred)))
+    by_item = seen.T.tocsr()
+    for _ in range(sweeps):
+        user, of_users = _solve(seen, matrix(centred - item[items, 0]), item, ridge, unsure, noise_variance)
+        residual = matrix(centred - user[users, 0]).T.tocsr()
+        item, unsure = _solve(by_item, residual, user, item_ridge, of_users, noise_variance)
+    assert unsure is not None  # there is a sweep
+    return item, np.sqrt(unsure[:, _diagonal(1 + factors)])
+
+
+def _random_items(items: np.ndarray, num_items: int, factors: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    item = np.hstack([np.zeros((num_items, 1)), rng.normal(0, 0.1, (num_items, factors))])
+    item[np.bincount(items, minlength=num_items) == 0] = 0
+    return item
+
+
+def _diagonal(width: int) -> np.ndarray:
+    """Return where the diagonal lies in what `np.triu_indices` lists."""
+    one, two = np.triu_indices(width)
+    return np.flatnonzero(one == two)
 
 
 def design(vectors: np.ndarray) -> np.ndarray:
@@ -120,20 +179,48 @@ def design(vectors: np.ndarray) -> np.ndarray:
     return np.hstack([np.ones((len(vectors), 1)), vectors[:, 1:]])
 
 
-def _solve(seen: sp.csr_matrix, residual: sp.csr_matrix, other: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-    """Solve every row's ridge regression on the other side's factors at once."""
+def _solve(
+    seen: sp.csr_matrix,
+    residual: sp.csr_matrix,
+    other: np.ndarray,
+    ridge: np.ndarray,
+    unsure: np.ndarray | None = None,
+    noise_variance: float | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Solve every row's ridge regression on the other side's bias and factors at once.
+
+    Args:
+        seen: `[rows, others]`, 1 where there is a rating.
+        residual: `[rows, others]` ratings less the other side's bias.
+        other: `[others, 1 + factors]` bias and factors of the other side, or the means of beliefs about them.
+        ridge: `[1 + factors, 1 + factors]` penalties; noise variance over prior variances.
+        unsure: `[others, (1 + factors) (2 + factors) / 2]` covariances of those beliefs, upper triangles; none by
+            default.
+        noise_variance: to return covariances too; they are None by default.
+    """
     given = design(other)
     one, two = np.triu_indices(len(ridge))
-    outer = given[:, one] * given[:, two]
+    outer, with_bias = given[:, one] * given[:, two], None
+    if unsure is not None:
+        outer += np.where(one > 0, unsure, 0)  # the design's first column is 1, of which there is no doubt
+        with_bias = np.hstack([np.zeros((len(other), 1)), unsure[:, 1 : len(ridge)]])
     solved = np.empty((len(seen.indptr) - 1, len(ridge)))
+    covariances = None if noise_variance is None else np.empty((len(solved), len(one)), np.float32)
 
     def solve_some(first: int) -> None:
         rows = slice(first, first + ROWS_AT_ONCE)
-        wanted = (residual[rows] @ given)[..., None]
+        wanted = residual[rows] @ given
+        if with_bias is not None:
+            wanted -= seen[rows] @ with_bias
         systems = np.empty((len(wanted), *ridge.shape))
         systems[:, one, two] = systems[:, two, one] = seen[rows] @ outer
-        solved[rows] = np.linalg.solve(systems + ridge, wanted)[..., 0]
+        if covariances is None or noise_variance is None:
+            solved[rows] = np.linalg.solve(systems + ridge, wanted[..., None])[..., 0]
+            return
+        inverses = np.linalg.inv(systems + ridge)
+        solved[rows] = (inverses @ wanted[..., None])[..., 0]
+        covariances[rows] = noise_variance * inverses[:, one, two]
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(solve_some, range(0, len(solved), ROWS_AT_ONCE)))
-    return solved
+    return solved, covariances

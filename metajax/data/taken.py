@@ -26,7 +26,7 @@ from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-from metajax.data.factorization import VarianceComponents, biased_factors, find_variance_components
+from metajax.data.factorization import VarianceComponents, believed_factors, find_variance_components
 
 SIZE = 0.03
 """Root mean square of the factors: what an optimiser's step of some thousandths moves in tens of steps."""
@@ -53,6 +53,18 @@ class Leading(NamedTuple):
     log_noise: Float[np.ndarray, " ids"]
 
 
+class Liked(NamedTuple):
+    """Beliefs about each item's bias and factors; row 0 is of an item that training has not seen.
+
+    Attributes:
+        means: float32 `[1 + items, 1 + factors]`.
+        deviations: float32 `[1 + items, 1 + factors]`.
+    """
+
+    means: np.ndarray
+    deviations: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Taken:
     """Training ratings, seen as pairs, or with what was rated how.
@@ -65,7 +77,7 @@ class Taken:
     ratings: pl.DataFrame
     items: Sequence[str]
     _found: dict[int, Leading] = field(default_factory=dict)
-    _found_liked: dict[tuple[int, float], np.ndarray] = field(default_factory=dict)
+    _found_liked: dict[tuple[int, float, float], Liked] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Tell these pairs from others: programs are kept by what they were made of."""
@@ -80,34 +92,36 @@ class Taken:
 
     @cached_property
     def components(self) -> VarianceComponents:
-        """How much users, items and single ratings vary; `unsure` is `[1 + items]`. Ratings are read as by `liked`."""
-        items, ratings = self._read()
-        found = find_variance_components(**ratings)
-        unsure = np.full(1 + len(self.items), found.item, np.float32)
-        unsure[items] = found.unsure
-        return found._replace(unsure=unsure)
+        """How much users, items and single ratings vary. Ratings are read as by `liked`."""
+        return find_variance_components(**self._read()[1])
 
-    def liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
-        """Return `[1 + items, 1 + factors]`: every item's bias and factors of `biased_factors`; zeros in row 0.
+    def liked(self, factors: int, *, weight: float, deviation: float) -> Liked:
+        """Return what the ratings say of every item's bias and factors; see `believed_factors`.
 
-        Biases have the penalties of `components`, factors the one that is given. Of more than MOST users evenly many
-        are read, and of items those with the most ratings; the others are zeros. Found once.
+        Biases have the priors of `components`. Of more than MOST users evenly many are read, and of items those with
+        the most ratings; of the others nothing is known but the prior. Found once.
+
+        Args:
+            factors: how many.
+            weight: deviation of the prior of a user's factors.
+            deviation: of that of an item's.
         """
-        if (factors, penalty) not in self._found_liked:
-            self._found_liked[factors, penalty] = self._liked(factors, penalty)
-        return self._found_liked[factors, penalty]
+        key = (factors, weight, deviation)
+        if key not in self._found_liked:
+            self._found_liked[key] = self._liked(*key)
+        return self._found_liked[key]
 
-    def _liked(self, factors: int, penalty: float) -> Float[np.ndarray, "ids columns"]:
+    def _liked(self, factors: int, weight: float, deviation: float) -> Liked:
         (items, ratings), components = self._read(), self.components
-        found = np.zeros((1 + len(self.items), 1 + factors), np.float32)
-        found[items] = biased_factors(
+        prior = np.array([components.item] + [deviation] * factors, np.float32)
+        liked = Liked(np.zeros((1 + len(self.items), len(prior)), np.float32), np.tile(prior, (1 + len(self.items), 1)))
+        liked.means[items], liked.deviations[items] = believed_factors(
             **ratings,
-            factors=factors,
-            penalty=penalty,
-            bias_penalty=(components.noise / components.user) ** 2,
-            item_bias_penalty=(components.noise / components.item) ** 2,
-        )[1]
-        return found
+            user_variances=np.array([components.user] + [weight] * factors) ** 2,
+            item_variances=prior.astype(float) ** 2,
+            noise_variance=components.noise**2,
+        )
+        return liked
 
     def _read(self) -> tuple[np.ndarray, dict[str, Any]]:
         """Return the rows of the items that are read, and their ratings as `biased_factors` wants them."""

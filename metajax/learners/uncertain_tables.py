@@ -30,7 +30,7 @@ class ItemStart(NamedTuple):
         priors: part of the item tower -> deviation of its tables' prior; positive. A learned one ends near the
             deviation of the means, which the priors before it had pulled to 0: of weak factors it leaves nothing.
         means: part -> its parameters; None for the model's own, where parameters are to be loaded.
-        deviations: part -> deviations of the beliefs about its rows, `[rows]`.
+        deviations: part -> deviations of the beliefs about its entries, `[rows, columns]`.
         user_level: of a user of whom nothing is known, in the units of the score; it is not learned either: in training
             those who rate much have the say.
     """
@@ -46,7 +46,7 @@ def start_beliefs(tables: PyTree, *, deviation: float | jax.Array, prior: float)
 
     Args:
         tables: a tree of arrays.
-        deviation: of every entry at the start, or of every row, `[rows, 1]`.
+        deviation: at the start, of all entries or of each.
         prior: deviation of the priors at the start.
     """
     return {
@@ -61,7 +61,7 @@ def start_of_tower(tower: Mapping[str, PyTree], start: ItemStart | None) -> dict
     def beliefs_about(part: str) -> dict[str, PyTree]:
         if start is None or part not in start.priors:
             return start_beliefs(tower[part], deviation=0.1, prior=0.3)
-        deviation = jnp.asarray(start.deviations.get(part, 0.2)).reshape(-1, 1)
+        deviation = jnp.asarray(start.deviations.get(part, 0.2))
         return start_beliefs(tower[part], deviation=deviation, prior=start.priors[part])
 
     parts = {part: beliefs_about(part) for part in tower}

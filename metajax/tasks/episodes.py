@@ -17,6 +17,9 @@ from metajax.errors import ConfigError, TaskError
 from metajax.tasks.catalogue import Catalogue, Histories, Order, StoredHistories, lengths, task_from_rows
 from metajax.types import Key, Task
 
+MOST_DRAWN = 20_000_000
+"""Of more ratings than this, `by_rows` draws users about as often as they have ratings."""
+
 
 @dataclass(frozen=True)
 class EpisodeConfig:
@@ -31,8 +34,8 @@ class EpisodeConfig:
     min_rows: int = 2
     """Users with fewer ratings than this give no training task."""
     by_rows: bool = False
-    """Let ratings count alike instead of users: a user whose history fills several tasks is drawn as many times as
-    often, and buckets weigh by their rows."""
+    """Let ratings count alike instead of users: a user is drawn as often as it has ratings, and buckets weigh by their
+    rows."""
     order: Order = "random"
     """"random": support and query are a random split; "time": the support comes before the query; "domain": the support
     is of the source domain, the query of the target domain."""
@@ -100,11 +103,12 @@ def make_buckets(
         )
     index = np.minimum(np.searchsorted(config.widths, have[eligible]), len(config.widths) - 1)
     counts = have[eligible] if config.by_rows else np.ones(len(eligible))
+    coarseness = max(1.0, float(counts.sum()) / MOST_DRAWN)
     buckets = []
     for position, rows in enumerate(config.widths):
         users = eligible[index == position]
         if config.by_rows:
-            users = np.repeat(users, np.ceil(have[users] / rows).astype(int))
+            users = np.repeat(users, np.maximum(1, np.round(have[users] / coarseness)).astype(int))
         share = float(counts[index == position].sum() / counts.sum())
         tasks = max(1, round(share * tasks_per_step))
         if len(users):

@@ -8,7 +8,7 @@ import pytest
 
 from metajax.data import fit_encoding, interactions_from_frame
 from metajax.data.encoding import Encoding
-from metajax.data.factorization import biased_factors, find_variance_components
+from metajax.data.factorization import believed_factors, find_variance_components
 from metajax.data.taken import FLOOR, SIZE, Taken
 
 ITEMS = [f"i{number}" for number in range(9)]
@@ -117,31 +117,31 @@ def rated(taken):
     return taken.ratings.with_columns(target=pl.Series(random.normal(3.5, 1.0, taken.ratings.height)))
 
 
-def test_what_was_liked_is_the_least_squares_of_the_ratings(rated):
-    users, columns = (
-        np.unique(rated["user"].to_numpy(), return_inverse=True)[1],
-        [int(one[1:]) for one in rated["item"]],
-    )
-    target = rated["target"].to_numpy()
+def liked(taken):
+    """Return means and deviations side by side."""
+    return np.hstack(taken.liked(2, weight=0.4, deviation=0.5))
+
+
+def test_what_was_liked_is_what_the_ratings_say_under_their_own_variances(rated):
+    users = np.unique(rated["user"].to_numpy(), return_inverse=True)[1]
+    columns, target = [int(one[1:]) for one in rated["item"]], rated["target"].to_numpy()
     sizes = {"num_users": int(users.max()) + 1, "num_items": len(ITEMS)}
     of_all = (users, np.array(columns), target - target.mean())
     components = find_variance_components(*of_all, **sizes)
-    penalties = {"bias_penalty": (components.noise / components.user) ** 2, "penalty": 2.0}
-    penalties["item_bias_penalty"] = (components.noise / components.item) ** 2
-    item = biased_factors(*of_all, factors=2, **penalties, **sizes)[1]
-    unsure = Taken(rated, ITEMS).components.unsure
-    np.testing.assert_allclose(unsure, [components.item, *components.unsure], rtol=1e-5)
-    found = Taken(rated, ITEMS).liked(2, 2.0)
-    np.testing.assert_allclose(found[1:], item, rtol=1e-4, atol=1e-6)
-    assert not found[0].any()
-    np.testing.assert_array_equal(Taken(rated.sample(fraction=1.0, shuffle=True, seed=1), ITEMS).liked(2, 2.0), found)
+    variances = {"user_variances": np.square([components.user, 0.4, 0.4]), "noise_variance": components.noise**2}
+    variances["item_variances"] = np.square([components.item, 0.5, 0.5])
+    wanted = believed_factors(*of_all, **variances, **sizes)
+    found = liked(Taken(rated, ITEMS))
+    np.testing.assert_allclose(found[1:], np.hstack(wanted), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found[0], [0, 0, 0, components.item, 0.5, 0.5], rtol=1e-6)
+    np.testing.assert_array_equal(liked(Taken(rated.sample(fraction=1.0, shuffle=True, seed=1), ITEMS)), found)
 
 
 def test_of_many_users_every_so_many_are_read(rated, monkeypatch):
     some = rated.filter(pl.col("user").rank("dense") % 3 == 1)
-    whole = Taken(some, ITEMS).liked(2, 2.0)
+    whole = liked(Taken(some, ITEMS))
     monkeypatch.setattr(sys.modules[Taken.__module__], "MOST", 10)  # of 30 users; of 9 items
-    np.testing.assert_allclose(Taken(rated, ITEMS).liked(2, 2.0), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(liked(Taken(rated, ITEMS)), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_of_many_items_those_of_most_ratings_are_read(rated, monkeypatch):
@@ -149,9 +149,9 @@ def test_of_many_items_those_of_most_ratings_are_read(rated, monkeypatch):
     counts = rated.group_by("item").len().sort("len", "item", descending=[True, False])["item"].to_list()
     assert len(counts) > 5
     monkeypatch.setattr(sys.modules[Taken.__module__], "MOST", 5)
-    found = Taken(rated, ITEMS).liked(2, 2.0)
-    assert {ITEMS[row - 1] for row in np.flatnonzero(found.any(axis=1))} == set(counts[:5])
-    of_these = Taken(rated.filter(pl.col("item").is_in(counts[:5])), ITEMS).liked(2, 2.0)
+    found = liked(Taken(rated, ITEMS))
+    assert {ITEMS[row - 1] for row in np.flatnonzero(found[:, 0])} == set(counts[:5])
+    of_these = liked(Taken(rated.filter(pl.col("item").is_in(counts[:5])), ITEMS))
     np.testing.assert_allclose(found, of_these, rtol=1e-5, atol=1e-6)
 
 

@@ -115,14 +115,17 @@ def start_of(choice, columns):
     return factors, np.exp(priors), set(jax.tree.leaves(labels))
 
 
-def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
+def liked(ratings):
+    return Taken(ratings, ITEMS).liked(2, weight=Taken(ratings, ITEMS).components.noise * 0.15**0.5, deviation=0.5)
+
+
+def test_ids_alone_begin_at_what_the_ratings_say(ratings, as_users_run):
     """A user is folded in by ridge regression on [1, b, q], whose penalties are those of the user's own priors."""
     choice = StudentT(prior_variance=0.15, factor_prior=0.5)
     components = Taken(ratings, ITEMS).components
     learner = build(choice, MatrixFactorization(factors=2, factor_scale=0.0), ids_alone(ratings))
     meta_params = jax.jit(learner.init)(jax.random.key(0))
-    penalty = components.noise / 0.5 / 0.15**0.5
-    item = Taken(ratings, ITEMS).liked(2, penalty)
+    item = liked(ratings).means
 
     @jax.jit
     def predict(ids, target, mask):
@@ -136,7 +139,7 @@ def test_ids_alone_begin_where_least_squares_end(ratings, as_users_run):
     np.testing.assert_allclose(predict(ids, target, jnp.zeros(4)), prior[1:], rtol=1e-5, atol=1e-6)
     design = np.hstack([np.ones((9, 1)), item])
     x = design[ids]
-    ridge = np.diag([(components.noise / components.user) ** 2, 1 / 0.15, penalty, penalty])
+    ridge = np.diag([(components.noise / components.user) ** 2, *[1 / 0.15] * 3])
     user = np.linalg.solve(x.T @ x + ridge, x.T @ (np.asarray(target) - prior[ids]))
     np.testing.assert_allclose(predict(ids, target, jnp.ones(4)), (prior + design @ user)[1:], rtol=1e-4, atol=1e-6)
 
@@ -152,10 +155,12 @@ def test_so_is_that_of_biases_as_wide_as_items_differ(ratings, as_users_run):
     """What is known of an item's bias is as unsure as its ratings are few; of one nobody has rated, as the prior."""
     learner = build(StudentT(), MatrixFactorization(factors=2), ids_alone(ratings))
     beliefs = jax.jit(learner.init)(jax.random.key(0))["beliefs"]
-    components = Taken(ratings, ITEMS).components
-    [prior], [unsure] = (jax.tree.leaves(beliefs[name]["weights"]) for name in ("log_priors", "log_deviations"))
-    np.testing.assert_allclose(np.exp(prior), components.item, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(unsure[:, 0]), components.unsure, rtol=1e-5)
+    [prior], [unsure], [of_factors] = (
+        jax.tree.leaves(beliefs[name][part])
+        for name, part in (("log_priors", "weights"), ("log_deviations", "weights"), ("log_deviations", "factors"))
+    )
+    np.testing.assert_allclose(np.exp(prior), Taken(ratings, ITEMS).components.item, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(np.hstack([unsure, of_factors])), liked(ratings).deviations, rtol=1e-5)
     assert unsure[0, 0] == pytest.approx(float(prior))
 
 

@@ -1,5 +1,6 @@
 """Episode sampling: masks, sizes, disjointness, order, and users of every length."""
 
+import sys
 from functools import cache
 
 import jax
@@ -201,15 +202,19 @@ def test_what_makes_no_sense_is_refused():
         histories(np.array([0, 3]), np.zeros(2, int), np.zeros(2), num_users=1)
 
 
-def test_long_histories_are_drawn_as_often_as_they_fill_tasks():
-    """Thirty rows fill three tasks of twelve; the other users fill one each. Buckets weigh by their rows, of 46."""
+def test_users_are_drawn_as_often_as_they_have_ratings(monkeypatch):
+    """So that each rating counts alike, though a task's loss is a mean over its rows. Buckets weigh by rows, of 46."""
     _, rows = world()
     once, often = (
         make_buckets(rows, EpisodeConfig(query_rows=3, max_support=9, min_rows=1, buckets=(4, 8), by_rows=by_rows),
                      tasks_per_step=70)
         for by_rows in (False, True)
     )  # fmt: skip
-    assert [one.users.tolist() for one in often] == [[1, 2], [3, 4], [5, 5, 5]]
+    drawn = [dict(zip(*np.unique(one.users, return_counts=True), strict=True)) for one in often]
+    assert drawn == [{1: 1, 2: 2}, {3: 5, 4: 8}, {5: 30}]
     assert [one.weight for one in often] == pytest.approx([3 / 46, 13 / 46, 30 / 46])
     assert [one.tasks for one in often] == [5, 20, 46]
     assert [one.weight for one in once] == pytest.approx([2 / 5, 2 / 5, 1 / 5])
+    monkeypatch.setattr(sys.modules[EpisodeConfig.__module__], "MOST_DRAWN", 23)
+    about = make_buckets(rows, EpisodeConfig(query_rows=3, max_support=9, min_rows=1, by_rows=True), tasks_per_step=9)
+    assert dict(zip(*np.unique(about[0].users, return_counts=True), strict=True)) == {1: 1, 2: 1, 3: 2, 4: 4, 5: 15}

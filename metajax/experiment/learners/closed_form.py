@@ -79,9 +79,9 @@ class StudentT:
     noise_deviation: float = 0.1
     """Of the prior of what features and ids say of the noise."""
     factor_prior: float = 0.5
-    """Deviation of the prior of item factors, and training begins at biases and factors of least squares under it and
-    under a prior of biases that the ratings say, where items are known by their ids alone. 0 has priors learned from a
-    random start, as where content is known."""
+    """Deviation of the prior of item factors, where items are known by their ids alone: training begins at what the
+    ratings say of biases and factors under it and under a prior of biases that they say too. 0 has priors learned from
+    a random start, as where content is known."""
     shared: bool = True
     """Learn how much a user's liking of an item says of others that share a name or a word; needs
     data.estimate-content."""
@@ -138,24 +138,22 @@ class StudentT:
         return learners.ensemble(learner, self.members) if self.members > 1 else learner
 
     def _start(self, model: Model, taken: Taken | None, factors: int) -> learners.ItemStart:
-        """Begin the item tower at the biases and factors of least squares, as weak as this learner's own priors are.
+        """Begin the item tower at what the ratings say of biases and factors under this learner's own priors.
 
-        Biases have a prior as wide as items differ in the ratings. With a user's weights p of variance s^2 P and
-        factors q of a given deviation, least squares has the penalties 1 / P and (s / deviation)^2; what counts is
-        their product. Of one penalty for both, q is scaled to that P.
+        Biases have a prior as wide as items differ in the ratings, and a user's weights the variance s^2 P.
         """
         if taken is None:  # parameters are to be loaded
             return learners.ItemStart({"weights": 1.0, "factors": self.factor_prior})
         components = taken.components
-        penalty = components.noise / self.factor_prior / self.prior_variance**0.5
-        found = taken.liked(factors, penalty)
-        own, of_factors = found[:, :1], found[:, 1:] / (penalty * self.prior_variance) ** 0.5
+        weight = components.noise * self.prior_variance**0.5
+        liked = taken.liked(factors, weight=weight, deviation=self.factor_prior)
         item = jax.eval_shape(model.init, jax.random.key(0))["item"]
         fill = lambda part, value: jax.tree.map(lambda _: value, item[part])  # noqa: E731 # of one column
+        parts = {"weights": slice(0, 1), "factors": slice(1, None)}
         return learners.ItemStart(
             priors={"weights": components.item, "factors": self.factor_prior},
-            means={"weights": fill("weights", own), "factors": fill("factors", of_factors)},
-            deviations={"weights": components.unsure},
+            means={part: fill(part, liked.means[:, columns]) for part, columns in parts.items()},
+            deviations={part: liked.deviations[:, columns] for part, columns in parts.items()},
             user_level=components.mean_user,
         )
 
