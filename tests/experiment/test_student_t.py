@@ -155,12 +155,9 @@ def test_so_is_that_of_biases_as_wide_as_items_differ(ratings, as_users_run):
     """What is known of an item's bias is as unsure as its ratings are few; of one nobody has rated, as the prior."""
     learner = build(StudentT(), MatrixFactorization(factors=2), ids_alone(ratings))
     beliefs = jax.jit(learner.init)(jax.random.key(0))["beliefs"]
-    [prior], [unsure], [of_factors] = (
-        jax.tree.leaves(beliefs[name][part])
-        for name, part in (("log_priors", "weights"), ("log_deviations", "weights"), ("log_deviations", "factors"))
-    )
+    [prior], [unsure] = (jax.tree.leaves(beliefs[name]["weights"]) for name in ("log_priors", "log_deviations"))
     np.testing.assert_allclose(np.exp(prior), Taken(ratings, ITEMS).components.item, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(np.hstack([unsure, of_factors])), liked(ratings).deviations, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(unsure), liked(ratings).deviations[:, :1], rtol=1e-5)
     assert unsure[0, 0] == pytest.approx(float(prior))
 
 

@@ -140,7 +140,9 @@ class StudentT:
     def _start(self, model: Model, taken: Taken | None, factors: int) -> learners.ItemStart:
         """Begin the item tower at what the ratings say of biases and factors under this learner's own priors.
 
-        Biases have a prior as wide as items differ in the ratings, and a user's weights the variance s^2 P.
+        Biases have a prior as wide as items differ in the ratings, and a user's weights the variance s^2 P. Factors
+        begin surer than the ratings have them: as unsure as that, vectors that training draws are mostly noise, and
+        s falls until users' weights say little (squared error of held-out users of books .708 for .703).
         """
         if taken is None:  # parameters are to be loaded
             return learners.ItemStart({"weights": 1.0, "factors": self.factor_prior})
@@ -153,7 +155,7 @@ class StudentT:
         return learners.ItemStart(
             priors={"weights": components.item, "factors": self.factor_prior},
             means={part: fill(part, liked.means[:, columns]) for part, columns in parts.items()},
-            deviations={part: liked.deviations[:, columns] for part, columns in parts.items()},
+            deviations={"weights": liked.deviations[:, :1]},
             user_level=components.mean_user,
         )
 
