@@ -205,6 +205,17 @@ def check_choices(
         raise ConfigError(
             "The implicit flow knows the minimiser only, but the objective scores every step. Use full()."
         )
+    if objective.needs_steps and objective.needs_steps != inner_steps:
+        raise ConfigError(
+            f"The objective weighs {objective.needs_steps} inner steps, got {inner_steps=}. Give both the same number."
+        )
+    if objective.learns_no_rule and jax.tree.leaves(
+        jax.eval_shape(rule.init, jax.random.key(0), split(shapes, fast)[0])
+    ):
+        raise ConfigError(
+            "The rule has step sizes or the like to be learned, but this objective takes what adapting reached as a "
+            "constant: they would stay as they are. Use a rule that learns nothing, such as sgd(0.01), or last_step()."
+        )
     if objective.needs_proximal and not rule.is_proximal:
         raise ConfigError(
             "The envelope objective needs a proximal rule: without one the start has no gradient. "

@@ -41,15 +41,17 @@ class Objective(NamedTuple):
         score: (run, progress in [0, 1], key) -> scalar. The key is consumed.
         needs_proximal: it means something with a proximal rule only.
         needs_everything: parameters outside the fast part would get no gradient.
-        needs_steps: it looks at every inner step.
+        needs_steps: it looks at so many inner steps, each of them; 0 for the last alone.
         is_query_loss: it is the query's loss after the last step and nothing else.
+        learns_no_rule: what adapting reached is a constant, so that nothing is learned of the rule that got there.
     """
 
     score: Callable[[Run, jax.Array, Key], jax.Array]
     needs_proximal: bool = False
     needs_everything: bool = False
-    needs_steps: bool = False
+    needs_steps: int = 0
     is_query_loss: bool = False
+    learns_no_rule: bool = False
 
 
 def last_step() -> Objective:
@@ -85,7 +87,7 @@ def multi_step(inner_steps: int, *, until: float = 0.1) -> Objective:
         losses = jax.vmap(run.query_loss)(run.trajectory())
         return losses @ multi_step_weights(inner_steps, progress, until).astype(losses.dtype)
 
-    return Objective(score, needs_steps=True)
+    return Objective(score, needs_steps=inner_steps)
 
 
 def multi_step_weights(inner_steps: int, progress: jax.Array, until: float) -> jax.Array:
@@ -114,7 +116,7 @@ def reptile_surrogate() -> Objective:
         phi = jax.lax.stop_gradient(run.adapt_on_all())
         return jax.tree.reduce(jnp.add, jax.tree.map(lambda t, p: 0.5 * jnp.sum((t - p) ** 2), run.begin, phi))
 
-    return Objective(score, needs_everything=True)
+    return Objective(score, needs_everything=True, learns_no_rule=True)
 
 
 def envelope() -> Objective:

@@ -285,6 +285,14 @@ NONSENSE = {
         lambda: learner_of(objective=reptile_surrogate(), fast=paths("head/*")),
         r"never be learned\. Use fast=everything\(\)",
     ),
+    "a multi-step loss of other steps": (
+        lambda: learner_of(objective=multi_step(3), inner_steps=2),
+        "weighs 3 inner steps, got inner_steps=2",
+    ),
+    "reptile learns no step size": (
+        lambda: learner_of(objective=reptile_surrogate(), rule=sgd(0.1, learned=True)),
+        "they would stay as they are",
+    ),
     "two numbers of steps": (lambda: chain(per_step(0.1, 2), per_element()), r"different numbers.*\[1, 2\]"),
     "an empty chain": (chain, "needs one rule or more"),
     "no pull": (lambda: proximal(0.0), "strength of a proximal term must be positive"),
