@@ -202,9 +202,9 @@ def load(
         DataError: if there is no such data set or file, it cannot be read, or columns are named that are not asked for.
         StorageError: if a converted folder was altered.
     """
-    path = Path(source).expanduser()
+    path = path_of(source)
     mapping = {"user": user, "item": item, "target": target, "timestamp": timestamp, "domain": domain, "scale": scale}
-    mapping |= {name: Path(table).expanduser() for name, table in {"users": users, "items": items}.items() if table}
+    mapping |= {name: path_of(table) for name, table in {"users": users, "items": items}.items() if table}
     try:
         if str(source) not in SOURCES and path.is_file() and suffix_of(path) in SUFFIXES:
             return read_table(path, strict=strict, **mapping)  # pyright: ignore[reportArgumentType]
@@ -216,6 +216,14 @@ def load(
         return _read_known(str(source), path, strict=strict)
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise DataError(f"{source} could not be read: {str(error).splitlines()[0]}. Check its format.") from error
+
+
+def path_of(source: str | Path) -> Path:
+    """Return the path of a file or folder, `~` and variables such as $METAJAX_DATA replaced.
+
+    So an experiment names a file of the data folder, wherever that lies.
+    """
+    return Path(os.path.expandvars(source)).expanduser()
 
 
 def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
@@ -233,8 +241,9 @@ def _read_known(source: str, path: Path, *, strict: bool) -> Interactions:
 
 def _missing(source: str) -> str:
     close = get_close_matches(source, SOURCES, n=1)
+    unset = " METAJAX_DATA is not set." if "$METAJAX_DATA" in source and not os.environ.get("METAJAX_DATA") else ""
     return (
-        f"There is no data set or file {source!r}.{f' Did you mean {close[0]!r}?' if close else ''} "
+        f"There is no data set or file {source!r}.{unset}{f' Did you mean {close[0]!r}?' if close else ''} "
         f"Known data sets: {', '.join(SOURCES)} (`metajax data list`); or give a csv, tsv, parquet or .inter file, "
         "or a folder that `metajax data convert` wrote."
     )

@@ -59,5 +59,6 @@ from metajax.experiment.models import TwoTower as TwoTower
 from metajax.experiment.optimizers import Adam as Adam
 from metajax.experiment.optimizers import LazyAdam as LazyAdam
 from metajax.experiment.own_data import default_for as default_for
+from metajax.experiment.own_data import for_ratings as for_ratings
 from metajax.tasks import EpisodeConfig as EpisodeConfig
 from metajax.training.loop import TrainingConfig as TrainingConfig

@@ -1,13 +1,12 @@
 """What `metajax train RATINGS` takes: the flagship, or, where nothing says how items were liked, what ranks them."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 
 from metajax.data.readers.features import SUFFIXES, suffix_of
 from metajax.data.readers.tables import rates
-from metajax.data.sources import SOURCES
+from metajax.data.sources import SOURCES, path_of
 from metajax.experiment.data import DataConfig
 from metajax.experiment.experiment import Experiment
 from metajax.experiment.flagship import flagship, ranking
@@ -23,18 +22,24 @@ VALIDATE_EVERY = 250
 def default_for(data: DataConfig) -> Experiment:
     """Return the experiment that is trained where only data were named."""
     if tells_how_liked(data):
-        own = flagship()
-        buckets = (8, 16, *own.episodes.buckets)  # of histories far shorter than MovieLens'
-        training = replace(own.training, min_epochs=MIN_EPOCHS, validate_every=VALIDATE_EVERY)
-        episodes = replace(own.episodes, buckets=buckets)
-        return replace(own, data=data, episodes=episodes, training=training)
+        return for_ratings(data)
     own = ranking()
     return replace(own, data=replace(data, features=own.data.features, estimate_content=own.data.estimate_content))
 
 
+def for_ratings(data: DataConfig) -> Experiment:
+    """Return the experiment where ratings differ: the flagship."""
+    own = flagship()
+    episodes = replace(
+        own.episodes, buckets=(8, 16, *own.episodes.buckets)
+    )  # histories are far shorter than MovieLens'
+    training = replace(own.training, min_epochs=MIN_EPOCHS, validate_every=VALIDATE_EVERY)
+    return replace(own, data=data, episodes=episodes, training=training)
+
+
 def tells_how_liked(data: DataConfig) -> bool:
     """Say whether there are ratings that differ; what cannot be read is left to be told of when it is loaded."""
-    path = Path(data.source).expanduser()
+    path = path_of(data.source)
     if data.source == DataConfig().source:
         return True
     if data.source not in SOURCES and path.is_file() and suffix_of(path) in SUFFIXES:

@@ -142,6 +142,17 @@ def test_names_and_files_that_are_not_there_are_told(tmp_path):
         load(tmp_path / "ratings.xlsx")
 
 
+def test_a_file_of_the_data_folder_is_named_wherever_that_lies(tmp_path, monkeypatch):
+    (tmp_path / "mine.csv").write_text(RATINGS, encoding="utf-8")
+    monkeypatch.setenv("METAJAX_DATA", str(tmp_path))
+    assert load("$METAJAX_DATA/mine.csv").ratings.height == 1
+    with pytest.raises(DataError, match=r"There is no data set or file '\$METAJAX_DATA/yours.csv'\. Known"):
+        load("$METAJAX_DATA/yours.csv")
+    monkeypatch.delenv("METAJAX_DATA")
+    with pytest.raises(DataError, match=r"METAJAX_DATA is not set"):
+        load("$METAJAX_DATA/mine.csv")
+
+
 def test_a_file_that_is_not_there_is_told_before_its_columns():
     with pytest.raises(DataError, match=r"There is no data set or file 'nosuch\.csv'"):
         load("nosuch.csv", user="who", target="rating")

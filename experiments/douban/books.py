@@ -1,0 +1,19 @@
+"""Douban's ratings of books as a plain file of users, items and ratings: what `metajax train FILE` makes of them.
+
+Run:      metajax train experiments/douban/books.py --seeds 0
+          metajax evaluate runs/douban/books
+Override: metajax train experiments/douban/books.py --learner.factor-prior 0.35 --name other
+Takes:    about twelve minutes on 2 CPU cores, evaluation included; a seed three.
+Reaches:  results/douban/books.json, of five seeds (no --seeds 0).
+Follows:  docs/flagship.md, "On few ratings"; the file is of the data set douban-book-music
+"""
+
+from dataclasses import replace
+
+from metajax.experiment import Experiment, flagship, for_ratings
+
+
+def experiment() -> Experiment:
+    file = "$METAJAX_DATA/douban-book-music/ratings_book.parquet"
+    own = for_ratings(replace(flagship().data, source=file))
+    return replace(own, name="douban/books", seeds=(0, 1, 2, 3, 4))
