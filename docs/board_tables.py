@@ -17,6 +17,8 @@ SHOTS = (5, 10, None)
 WANTED = (0.77, 0.83)
 """Of 80 % intervals, the share that should hold the rating."""
 FLAGSHIP = "StudentT (MatrixFactorization)"
+PLAIN = "douban/"
+"""Reports of plain files."""
 
 
 def of(report: Report, scenario: str, kind: str | None = None) -> dict[tuple[str, int | None, str], Estimate]:
@@ -146,13 +148,15 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
         if scenario != "user_cold":
             continue
         for name, report in reports.items():
-            if last_part(name) in ("flagship", "flagship_tuned"):
+            is_plain = name.startswith(PLAIN)
+            if is_plain or last_part(name) in ("flagship", "flagship_tuned"):
                 found = of(report, scenario, "learner")
                 cells = [
                     _with_interval(found.get((FLAGSHIP, None, metric))) for metric in ("mae", "rmse", "ndcg@5", "nll")
                 ]
                 tuning = report.metadata.get("tuning")
                 how = f"{tuning['trials']} trials there" if tuning else "the flagship's"
+                how = "those of `metajax train FILE`, ids alone" if is_plain else how
                 if "noise_deviation" not in report.metadata["config"]["learner"]:
                     how += ", and a noise prior of deviation 1"
                 lines.append(f"| {data}, `{protocol}` | {how} | {' | '.join(cells)} | `{name}` |")
@@ -164,8 +168,8 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
             "",
             "The flagship on cold users at full support, with its own choices and with those of `metajax tune` on the",
             "data set itself. Its own were made on training users of MovieLens-1M; how it treats few ratings",
-            "(flagship.md), on held-out users of latest-small, and the prior of its noise on those of MovieLens-100K",
-            "too.",
+            "(flagship.md), on held-out users of latest-small, the prior of its noise on those of MovieLens-100K too,",
+            "and where training begins if ids are all that is known, on those of Douban's books and music as well.",
             "",
             "| data | choices | MAE | RMSE | nDCG@5 | NLL | report |",
             "|---|---|---|---|---|---|---|",

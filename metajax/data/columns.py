@@ -41,9 +41,9 @@ class Column:
     """One encoded feature column.
 
     Encoded arrays, for n users or items: category int32 `[n]`; bag int32 `[n, width]`, padded with 0;
-    number float32 `[n]`; vector float32 `[n, size]`. Id 0 is "unknown" (category) or padding (bag). Tokens, int32
-    `[n, sum of widths]`, are groups of bags side by side without an id in common, which are compared, not embedded: no
-    model has parameters for them.
+    number float32 `[n]`; vector float32 `[n, size]`, of length 1 (root mean square over training). Id 0 is "unknown"
+    (category) or padding (bag). Tokens, int32 `[n, sum of widths]`, are groups of bags side by side without an id in
+    common, which are compared, not embedded: no model has parameters for them.
 
     Attributes:
         name: the feature's name; "id" is the user's or item's own identity.

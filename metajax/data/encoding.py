@@ -27,7 +27,7 @@ class Encoder:
         values: of a category or bag, the known values as text: value i has id i + 1; everything else is 0.
         width: of a bag, how many ids are kept; of a vector, its length.
         mean: of a number, subtracted.
-        scale: of a number, what it is divided by.
+        scale: of a number or a vector, what it is divided by.
     """
 
     feature: Feature
@@ -72,8 +72,7 @@ class Encoder:
             raise DataError(
                 f"A vector of feature {self.feature.name!r} has another length than those of training, {self.width}."
             )
-        numbers = known.explode().fill_null(0).to_numpy().reshape(-1, self.width)
-        encoded[column.is_not_null().to_numpy()] = np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
+        encoded[column.is_not_null().to_numpy()] = _rows(known, self.width) / self.scale
         return encoded
 
     def _ids(self, values: pl.Series) -> pl.Series:
@@ -241,7 +240,10 @@ def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> E
                 f"The vectors of feature {feature.name!r} must have one length, and a training {feature.of} must have "
                 f"one; got lengths {sorted(widths)}."
             )
-        return Encoder(feature, width=widths.pop())
+        width = widths.pop()
+        vectors = _rows(column.cast(pl.List(pl.Float32)).drop_nulls(), width).astype(float)
+        length = float(np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
+        return Encoder(feature, width=width, scale=length if 0 < length < np.inf else 1.0)
     values, width = column, 1
     if feature.kind == "bag":
         bags = column.cast(pl.List(pl.String))
@@ -249,6 +251,12 @@ def _fit(feature: Feature, column: pl.Series, min_count: int, max_bag: int) -> E
         width = min(max_bag, max(1, int(bags.list.len().max() or 1)))  # pyright: ignore[reportArgumentType]
     counts = values.cast(pl.String).drop_nulls().alias("value").value_counts()
     return Encoder(feature, tuple(counts.filter(pl.col("count") >= min_count)["value"].sort()), width)
+
+
+def _rows(column: pl.Series, width: int) -> np.ndarray:
+    """Return float32 `[rows, width]`; 0 where a vector holds no finite number."""
+    numbers = column.explode().fill_null(0).to_numpy().reshape(-1, width)
+    return np.nan_to_num(numbers, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _numbers(column: pl.Series) -> np.ndarray:

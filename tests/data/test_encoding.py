@@ -136,6 +136,17 @@ def test_vectors_have_one_length(plot):
         fit(interactions)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_vectors_are_about_as_long_as_1(size):
+    """Those of some encoders are a hundred long, at which float32 and every prior and learning rate would be off."""
+    plot = [[3.0, 4.0], [0.0, float("nan")], None, [7.0, 24.0]]
+    scaled = pl.Series([one and [size * number for number in one] for one in plot], dtype=pl.List(pl.Float64))
+    interactions = make(plot=scaled)
+    encoded = fit(interactions).encode_items(interactions.items)["plot"]
+    length = np.sqrt((25 + 0) / 2)  # of the items that training has seen a vector of
+    np.testing.assert_allclose(encoded, np.array([[3, 4], [0, 0], [0, 0], [7, 24]]) / length, rtol=1e-5)
+
+
 def test_a_later_vector_of_another_length_is_refused():
     with pytest.raises(DataError, match="A vector of feature 'plot' has another length than those of training, 2"):
         fit(make()).encode_items(pl.DataFrame({"item": ["a"], "plot": [[1.0, 2.0, 3.0]]}))
