@@ -17,7 +17,7 @@ SHOTS = (5, 10, None)
 WANTED = (0.77, 0.83)
 """Of 80 % intervals, the share that should hold the rating."""
 FLAGSHIP = "StudentT (MatrixFactorization)"
-PLAIN = "douban/"
+PLAIN = "douban_"
 """Reports of plain files."""
 
 
