@@ -148,15 +148,14 @@ def transfer(groups: dict[tuple[str, str, str], Reports]) -> str:
         if scenario != "user_cold":
             continue
         for name, report in reports.items():
-            is_plain = name.startswith(PLAIN)
-            if is_plain or last_part(name) in ("flagship", "flagship_tuned"):
+            if last_part(name) in ("flagship", "flagship_tuned"):
                 found = of(report, scenario, "learner")
                 cells = [
                     _with_interval(found.get((FLAGSHIP, None, metric))) for metric in ("mae", "rmse", "ndcg@5", "nll")
                 ]
                 tuning = report.metadata.get("tuning")
                 how = f"{tuning['trials']} trials there" if tuning else "the flagship's"
-                how = "those of `metajax train FILE`, ids alone" if is_plain else how
+                how = "those of `metajax train FILE`, ids alone" if name.startswith(PLAIN) else how
                 if "noise_deviation" not in report.metadata["config"]["learner"]:
                     how += ", and a noise prior of deviation 1"
                 lines.append(f"| {data}, `{protocol}` | {how} | {' | '.join(cells)} | `{name}` |")
