@@ -59,16 +59,23 @@ class EvaluationConfig:
         Args:
             scale: (lowest, highest) target.
             levels: distinct training targets, ascending.
-
-        Raises:
-            ConfigError: if `relevant` is said and above the scale: nothing would be relevant.
         """
         if self.relevant is not None:
-            if not self.relevant <= scale[1]:
-                raise ConfigError(
-                    f"Targets from {self.relevant:g} on are to be relevant, but ratings go from {scale[0]:g} to "
-                    f"{scale[1]:g}. Lower --evaluation.relevant, or leave it out."
-                )
             return self
         wanted = scale[0] + 0.75 * (scale[1] - scale[0])
         return replace(self, relevant=float(next((level for level in levels if level >= wanted), levels[-1])))
+
+    def check(self, scale: tuple[float, float]) -> None:
+        """Raise unless a rating can be relevant.
+
+        Args:
+            scale: (lowest, highest) target.
+
+        Raises:
+            ConfigError: if `relevant` is above the scale.
+        """
+        if self.relevant is not None and not self.relevant <= scale[1]:
+            raise ConfigError(
+                f"Targets from {self.relevant:g} on are to be relevant, but ratings go from {scale[0]:g} to "
+                f"{scale[1]:g}. Lower --evaluation.relevant, or leave it out."
+            )

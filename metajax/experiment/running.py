@@ -84,6 +84,7 @@ def train_experiment(
     data = {"name": selection.interactions.name, "sha256": selection.interactions.digest()}
     if is_begun:
         _refuse_other_data(folder, data)
+    selection.experiment.evaluation.check(selection.interactions.scale)
     by_writer(lambda: _prepare(folder, selection.experiment, data, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
     selection = _with_task_chunk(selection, folder)

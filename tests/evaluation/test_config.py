@@ -35,7 +35,8 @@ def test_a_list_of_no_items_is_refused(wrong):
 
 def test_what_no_rating_can_be_is_not_relevant():
     with pytest.raises(ConfigError, match="from 8 on are to be relevant, but ratings go from 1 to 5"):
-        EvaluationConfig(relevant=8.0).resolved((1, 5), (1, 2, 3, 4, 5))
+        EvaluationConfig(relevant=8.0).check((1, 5))
+    EvaluationConfig(relevant=5.0).check((1, 5))
 
 
 def test_what_is_said_stands():
