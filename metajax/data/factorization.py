@@ -148,7 +148,8 @@ def believed_factors(
         Means and deviations, `[num_items, 1 + factors]`; of an item without rows, the prior's.
     """
     factors = len(item_variances) - 1
-    item, unsure = _random_items(items, num_items, factors, seed), None
+    item = _random_items(items, num_items, factors, seed)
+    unsure = np.zeros((num_items, len(np.triu_indices(1 + factors)[0])), np.float32)
     ridge, item_ridge = (np.diag(noise_variance / one) for one in (user_variances, item_variances))
     matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
     seen = matrix(np.ones(len(centred)))
@@ -157,7 +158,6 @@ def believed_factors(
         user, of_users = _solve(seen, matrix(centred - item[items, 0]), item, ridge, unsure, noise_variance)
         residual = matrix(centred - user[users, 0]).T.tocsr()
         item, unsure = _solve(by_item, residual, user, item_ridge, of_users, noise_variance)
-    assert unsure is not None  # there is a sweep
     return item, np.sqrt(unsure[:, _diagonal(1 + factors)])
 
 
@@ -186,7 +186,7 @@ def _solve(
     ridge: np.ndarray,
     unsure: np.ndarray | None = None,
     noise_variance: float | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Solve every row's ridge regression on the other side's bias and factors at once.
 
     Args:
@@ -196,7 +196,7 @@ def _solve(
         ridge: `[1 + factors, 1 + factors]` penalties; noise variance over prior variances.
         unsure: `[others, (1 + factors) (2 + factors) / 2]` covariances of those beliefs, upper triangles; none by
             default.
-        noise_variance: to return covariances too; they are None by default.
+        noise_variance: to return covariances too, as `unsure` has them; there are none by default.
     """
     given = design(other)
     one, two = np.triu_indices(len(ridge))
@@ -205,7 +205,7 @@ def _solve(
         outer += np.where(one > 0, unsure, 0)  # the design's first column is 1, of which there is no doubt
         with_bias = np.hstack([np.zeros((len(other), 1)), unsure[:, 1 : len(ridge)]])
     solved = np.empty((len(seen.indptr) - 1, len(ridge)))
-    covariances = None if noise_variance is None else np.empty((len(solved), len(one)), np.float32)
+    covariances = np.empty((0 if noise_variance is None else len(solved), len(one)), np.float32)
 
     def solve_some(first: int) -> None:
         rows = slice(first, first + ROWS_AT_ONCE)
@@ -214,7 +214,7 @@ def _solve(
             wanted -= seen[rows] @ with_bias
         systems = np.empty((len(wanted), *ridge.shape))
         systems[:, one, two] = systems[:, two, one] = seen[rows] @ outer
-        if covariances is None or noise_variance is None:
+        if noise_variance is None:
             solved[rows] = np.linalg.solve(systems + ridge, wanted[..., None])[..., 0]
             return
         inverses = np.linalg.inv(systems + ridge)
