@@ -74,7 +74,6 @@ def biased_factors(
     factors: int,
     penalty: float = 4.0,
     bias_penalty: float = 5.0,
-    item_bias_penalty: float | None = None,
     sweeps: int = 12,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -92,24 +91,15 @@ def biased_factors(
         factors: length of p and q.
         penalty: of factors.
         bias_penalty: of biases.
-        item_bias_penalty: of those of items, if it is another.
         sweeps: over users and then items.
         seed: of the initial factors.
 
     Returns:
         `[num_users, 1 + factors]` and `[num_items, 1 + factors]`: the bias and the factors of each.
     """
-    item = _random_items(items, num_items, factors, seed)
     ridge = np.diag([bias_penalty] + [penalty] * factors)
-    item_ridge = np.diag([item_bias_penalty or bias_penalty] + [penalty] * factors)
-    matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
-    seen = matrix(np.ones(len(centred)))
-    by_item = seen.T.tocsr()
-    user = np.zeros((num_users, 1 + factors))
-    for _ in range(sweeps):
-        user, _ = _solve(seen, matrix(centred - item[items, 0]), item, ridge)
-        item, _ = _solve(by_item, matrix(centred - user[users, 0]).T.tocsr(), user, item_ridge)
-    return user, item
+    sizes, choices = (num_users, num_items), {"sweeps": sweeps, "seed": seed}
+    return _by_turns(users, items, centred, sizes, (ridge, ridge), **choices)[:2]
 
 
 def believed_factors(
@@ -147,31 +137,36 @@ def believed_factors(
     Returns:
         Means and deviations, `[num_items, 1 + factors]`; of an item without rows, the prior's.
     """
-    factors = len(item_variances) - 1
-    item = _random_items(items, num_items, factors, seed)
-    unsure = np.zeros((num_items, len(np.triu_indices(1 + factors)[0])), np.float32)
-    ridge, item_ridge = (np.diag(noise_variance / one) for one in (user_variances, item_variances))
-    matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=(num_users, num_items))  # noqa: E731
+    ridges = np.diag(noise_variance / user_variances), np.diag(noise_variance / item_variances)
+    sizes, choices = (num_users, num_items), {"noise_variance": noise_variance, "sweeps": sweeps, "seed": seed}
+    _, item, unsure = _by_turns(users, items, centred, sizes, ridges, **choices)
+    one, two = np.triu_indices(len(item_variances))
+    return item, np.sqrt(unsure[:, one == two])
+
+
+def _by_turns(
+    users: np.ndarray,
+    items: np.ndarray,
+    centred: np.ndarray,
+    sizes: tuple[int, int],
+    ridges: tuple[np.ndarray, np.ndarray],
+    *,
+    sweeps: int,
+    seed: int,
+    noise_variance: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve for all users, then for all items, and so on; return both, and items' covariances as `_solve` does."""
+    (ridge, item_ridge), rng = ridges, np.random.default_rng(seed)
+    item = np.hstack([np.zeros((sizes[1], 1)), rng.normal(0, 0.1, (sizes[1], len(ridge) - 1))])
+    item[np.bincount(items, minlength=sizes[1]) == 0] = 0
+    matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=sizes)  # noqa: E731
     seen = matrix(np.ones(len(centred)))
-    by_item = seen.T.tocsr()
+    by_item, user, unsure = seen.T.tocsr(), np.zeros((sizes[0], len(ridge))), None
     for _ in range(sweeps):
         user, of_users = _solve(seen, matrix(centred - item[items, 0]), item, ridge, unsure, noise_variance)
         residual = matrix(centred - user[users, 0]).T.tocsr()
         item, unsure = _solve(by_item, residual, user, item_ridge, of_users, noise_variance)
-    return item, np.sqrt(unsure[:, _diagonal(1 + factors)])
-
-
-def _random_items(items: np.ndarray, num_items: int, factors: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    item = np.hstack([np.zeros((num_items, 1)), rng.normal(0, 0.1, (num_items, factors))])
-    item[np.bincount(items, minlength=num_items) == 0] = 0
-    return item
-
-
-def _diagonal(width: int) -> np.ndarray:
-    """Return where the diagonal lies in what `np.triu_indices` lists."""
-    one, two = np.triu_indices(width)
-    return np.flatnonzero(one == two)
+    return user, item, np.empty((0, 0)) if unsure is None else unsure
 
 
 def design(vectors: np.ndarray) -> np.ndarray:
@@ -194,14 +189,14 @@ def _solve(
         residual: `[rows, others]` ratings less the other side's bias.
         other: `[others, 1 + factors]` bias and factors of the other side, or the means of beliefs about them.
         ridge: `[1 + factors, 1 + factors]` penalties; noise variance over prior variances.
-        unsure: `[others, (1 + factors) (2 + factors) / 2]` covariances of those beliefs, upper triangles; none by
-            default.
+        unsure: `[others, (1 + factors) (2 + factors) / 2]` covariances of those beliefs, upper triangles; None, or no
+            rows, where there are none.
         noise_variance: to return covariances too, as `unsure` has them; there are none by default.
     """
     given = design(other)
     one, two = np.triu_indices(len(ridge))
     outer, with_bias = given[:, one] * given[:, two], None
-    if unsure is not None:
+    if unsure is not None and len(unsure):
         outer += np.where(one > 0, unsure, 0)  # the design's first column is 1, of which there is no doubt
         with_bias = np.hstack([np.zeros((len(other), 1)), unsure[:, 1 : len(ridge)]])
     solved = np.empty((len(seen.indptr) - 1, len(ridge)))

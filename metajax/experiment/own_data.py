@@ -30,9 +30,8 @@ def default_for(data: DataConfig) -> Experiment:
 def for_ratings(data: DataConfig) -> Experiment:
     """Return the experiment where ratings differ: the flagship."""
     own = flagship()
-    episodes = replace(
-        own.episodes, buckets=(8, 16, *own.episodes.buckets)
-    )  # histories are far shorter than MovieLens'
+    buckets = (8, 16, *own.episodes.buckets)  # of histories far shorter than MovieLens'
+    episodes = replace(own.episodes, buckets=buckets)
     training = replace(own.training, min_epochs=MIN_EPOCHS, validate_every=VALIDATE_EVERY)
     return replace(own, data=data, episodes=episodes, training=training)
 

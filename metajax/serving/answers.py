@@ -6,7 +6,7 @@ from metajax.serving.schemas import Error
 
 _ERRORS = {
     400: "the request makes no sense",
-    401: "no key",
+    401: "no key, or a wrong one",
     403: "the key is not for this",
     413: "the body is too large",
     429: "too many requests; the header Retry-After says when to try again",
