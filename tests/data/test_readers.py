@@ -116,7 +116,7 @@ def test_a_folder_may_be_named_by_a_text(tmp_path):
     assert load(tmp_path / "folder").ratings.rows() == [(1, 2, 3.0)]
 
 
-@pytest.mark.parametrize("names", ["User-ID;ISBN;Book-Rating", "reviewerID;asin;overall"])
+@pytest.mark.parametrize("names", ["User-ID;ISBN;Book-Rating", "reviewerID;asin;overall", "user_id;parent_asin;rating"])
 def test_columns_of_public_files_are_found(tmp_path, names):
     (tmp_path / "mine.csv").write_text(f"{names}\n1;034545104X;5\n2;0155061224;3\n", encoding="utf-8")
     assert load(tmp_path / "mine.csv").ratings.rows() == [(1, "034545104X", 5.0), (2, "0155061224", 3.0)]
@@ -125,10 +125,13 @@ def test_columns_of_public_files_are_found(tmp_path, names):
 def test_a_column_that_the_file_lacks_is_named(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("person,movieId,rating\n1,2,3\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no column 'user'; the columns are \['person', 'movieId', 'rating'\]"):
+    wanted = r"No column is called user, .* the columns are \['person', 'movieId', 'rating'\]. Name one: --data.user"
+    with pytest.raises(DataError, match=wanted):
         load(path)
+    with pytest.raises(DataError, match="There is no column 'people'"):
+        load(path, user="people")
     path.write_text("29,2.5\n1,2\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no column 'user'; the columns are \['29', '2.5'\]"):
+    with pytest.raises(DataError, match=r"the columns are \['29', '2.5'\]. The first line of a file names its columns"):
         load(path)
     path.write_text("person,movieId,rating\n1,2,3\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"no column 'ratings'.*Did you mean 'rating'"):

@@ -8,7 +8,7 @@ import polars as pl
 from metajax.data.columns import Feature
 from metajax.data.interactions import Interactions, interactions_from_frame
 from metajax.data.readers.features import SUFFIXES, read_features, separator_of, suffix_of
-from metajax.data.readers.names import column_of
+from metajax.data.readers.names import column_of, id_column_of
 from metajax.data.validation import as_times, require_columns, without_blanks
 from metajax.errors import DataError
 from metajax.files import atomic, check_manifest, read_json, write_json, write_manifest
@@ -41,7 +41,7 @@ def read_table(
     taken (see `names`); a file without ratings says who took what up, 1.0 each.
     """
     frame = _scan(path).collect()
-    user, item = (column_of(part, name, frame.columns) or part for part, name in (("user", user), ("item", item)))
+    user, item = (id_column_of(part, name, frame.columns) for part, name in (("user", user), ("item", item)))
     require_columns(frame, [user, item])
     rated = column_of("target", target, frame.columns)
     if rated is None:
