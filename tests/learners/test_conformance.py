@@ -69,11 +69,6 @@ def test_vmap_is_a_loop(name, ready):
     checks.check_vmap_is_a_loop(ready(name))
 
 
-@every_learner
-def test_compiles_once(name, ready):
-    checks.check_compiles_once(ready(name))
-
-
 @every_learner_but(["autoencoder", "uptake"])  # whose loss no target moves
 def test_loss_falls_on_a_shared_linear_world(name, ready):
     checks.check_loss_falls(ready(name))
