@@ -34,7 +34,7 @@ def main() -> None:
     trace = partial(place, Path(sys.argv[1]) / "programs", "benchmark")
     state, _ = first_state(learner, mover, jax.random.key(0), trace=trace)
     draw, meta_loss = make_draw(episodes, make_mesh("tasks=1"), buckets), make_meta_loss(learner, buckets, None)
-    steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000, trace=trace)
+    steps = make_outer_steps(draw, meta_loss, mover, seed=0, num_steps=1000, most=1, trace=trace)
     jax.block_until_ready(steps(state, source, 1))
     print(json.dumps({"seconds": time.perf_counter() - started}))
 

@@ -61,7 +61,7 @@ def _steps(num_items: int, optimizer: optax.GradientTransformation | LazyTables)
     feed = make_feed(known, features, EpisodeConfig(), make_mesh("tasks=1"), tasks_per_step=TASKS, seed=0)
     mover = make_mover(optimizer, learner)
     loss = make_meta_loss(learner, feed.source.buckets, None)
-    steps = make_outer_steps(feed.draw, loss, mover, seed=0, num_steps=1 << 20)
+    steps = make_outer_steps(feed.draw, loss, mover, seed=0, num_steps=1 << 20, most=STEPS)
     meta_params = jax.jit(learner.init)(jax.random.key(0))
     state = TrainState(jnp.zeros((), jnp.int32), meta_params, jax.jit(mover.init)(meta_params))
 

@@ -15,20 +15,22 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, Task]]:
     """Yield (positions in `tasks`, a batch of tasks on the device).
 
-    Tasks whose support is no longer than a width share that width; the last group is as wide as the longest. Batches of
-    one group have one shape: the last is filled by repeating its last task, and `positions` is shorter than the batch.
+    Tasks whose support is no longer than a width share that width; a last group is as wide as the longest. Batches have
+    few shapes, for each of which XLA compiles: one, three and five ratings are all as wide as `widths` begin, and of
+    fewer tasks than `batch_size` there are 16 or 64 or so. A batch is filled by repeating its last task; `positions` is
+    shorter then.
     """
     have = tasks.support_mask.sum(axis=1)
     longest = tasks.support_mask.shape[1]
-    bounds = (*sorted(width for width in widths if width < longest), longest)
+    bounds = sorted({*widths, longest} if longest > max(widths, default=0) else widths)
     group = np.searchsorted(bounds, have)
     for index, width in enumerate(bounds):
         members = np.flatnonzero(group == index)
-        size = min(batch_size, 1 << max(0, len(members) - 1).bit_length())
+        size = next((size for size in (16, 64) if len(members) <= size <= batch_size), batch_size)
         for first in range(0, len(members), size):
             positions = members[first : first + size]
             padded = np.concatenate([positions, np.repeat(positions[-1:], size - len(positions))])
-            yield positions, to_device(tasks.take(padded).k_shot(width), catalogue)
+            yield positions, to_device(tasks.take(padded).as_wide_as(width), catalogue)
 
 
 def to_device(tasks: TaskSet, catalogue: Catalogue) -> Task:

@@ -46,6 +46,14 @@ class TaskSet:
         support["support_mask"] = support["support_mask"] * np.float32(k > 0)
         return replace(self, **support)
 
+    def as_wide_as(self, width: int) -> "TaskSet":
+        """Cut or pad the support to so many columns, one or more."""
+        more = max(0, width - self.support_mask.shape[1])
+        pad = lambda of: np.pad(of[:, :width], ((0, 0), (0, more)))  # noqa: E731
+        support = (self.support_items, self.support_target, self.support_mask)
+        items, target, mask = map(pad, support)
+        return replace(self, support_items=items, support_target=target, support_mask=mask)
+
     def take(self, tasks: np.ndarray) -> "TaskSet":
         """Keep the tasks at these positions, in this order."""
         names = [name for name in self.__dataclass_fields__ if name != "name"]

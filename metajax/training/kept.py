@@ -24,7 +24,9 @@ TRACED = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 SETTINGS = ("jax_enable_x64", "jax_default_prng_impl", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 
 
-def compiled(function: Program, arguments: Sequence[Any], *, result: Any, path: Path | None) -> Program:
+def compiled(
+    function: Program, arguments: Sequence[Any], *, result: Any, path: Path | None, once: bool = False
+) -> Program:
     """Compile a function.
 
     Args:
@@ -32,6 +34,7 @@ def compiled(function: Program, arguments: Sequence[Any], *, result: Any, path: 
         arguments: of the shapes and types that it will be called with.
         result: structure of what it returns.
         path: where its trace is kept, or will be; None keeps nothing.
+        once: it runs once.
     """
     leaves, structure = jax.tree.flatten(tuple(arguments))
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
@@ -39,7 +42,7 @@ def compiled(function: Program, arguments: Sequence[Any], *, result: Any, path: 
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(function(*jax.tree.unflatten(structure, leaves)))
 
-    run = jax.jit(traced(flat, shapes, path)).lower(*shapes).compile({**compiler_options()})
+    run = jax.jit(traced(flat, shapes, path)).lower(*shapes).compile({**compiler_options(once=once)})
     return lambda *arguments: jax.tree.unflatten(result, run(*jax.tree.leaves(arguments)))
 
 

@@ -215,6 +215,7 @@ def _run_of(
         mover,
         seed=seed,
         num_steps=config.outer_steps,
+        most=max(1, min(config.validate_every, config.outer_steps)),
         accumulate=config.accumulate,
         shardings=shardings,
         trace=trace,
@@ -280,10 +281,10 @@ def _exhausted(step: int, best: Best, config: TrainingConfig) -> bool:
     return bool(config.patience) and step - int(best.step) >= config.patience * config.validate_every
 
 
-def _check_finite(finite: jax.Array, step: int, kept: str) -> None:
-    if bool(jnp.all(finite)):
+def _check_finite(finite: np.ndarray, step: int, kept: str) -> None:
+    if bool(np.all(finite)):
         return
-    bad = step + int(jnp.argmin(finite)) + 1
+    bad = step + int(np.argmin(finite)) + 1
     raise TrainingError(
         f"The loss or its gradient was not finite at step {bad}. {kept}Lower the learning rate or the inner step size, "
         "or clip gradients (--optimizer.clip 1.0), and train again."
@@ -305,11 +306,11 @@ def _kept(step: int, folder: Path) -> str:
 
 
 def _line(step: int, info: Any, tasks_per_second: float) -> dict[str, float]:
-    means = {name: float(jnp.mean(values)) for name, values in info.metrics.items()}
+    means = {name: float(np.mean(values)) for name, values in info.metrics.items()}
     return {
         "step": step,
-        "loss": float(jnp.mean(info.loss)),
-        "gradient_norm": float(jnp.mean(info.gradient_norm)),
+        "loss": float(np.mean(info.loss)),
+        "gradient_norm": float(np.mean(info.gradient_norm)),
         **means,
         "tasks_per_second": round(tasks_per_second, 1),
     }

@@ -1,7 +1,6 @@
 """The one outer loop's step: draw a meta-batch, take the mean loss over tasks, move the meta-parameters."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +30,7 @@ class TrainState(NamedTuple):
 
 
 class StepInfo(NamedTuple):
-    """What the log wants of a step; a step that was not finite moved nothing."""
+    """What the log wants of a step, or of several; a step that was not finite moved nothing."""
 
     loss: jax.Array
     gradient_norm: jax.Array
@@ -60,8 +59,10 @@ def first_state(
     shapes = jax.eval_shape(first, data)
     shardings = None if mesh is None else state_shardings(mesh, shapes)
     if trace is None:
-        return jax.jit(first, out_shardings=shardings)(data), shardings
-    state = compiled(first, (data,), result=jax.tree.structure(shapes), path=trace("first state"))(data)
+        run = jax.jit(first, out_shardings=shardings, compiler_options=compiler_options(once=True))
+        return run(data), shardings
+    run = compiled(first, (data,), result=jax.tree.structure(shapes), path=trace("first state"), once=True)
+    state = run(data)
     return state if shardings is None else jax.device_put(state, shardings), shardings
 
 
@@ -95,11 +96,15 @@ def make_outer_steps(
     *,
     seed: int,
     num_steps: int,
+    most: int,
     accumulate: int = 1,
     shardings: Any = None,
     trace: Callable[[str], Path] | None = None,
 ) -> Callable[..., tuple[TrainState, StepInfo]]:
-    """Compile (state, source, count, rows) -> `count` outer steps in one scan; the state's buffers are donated.
+    """Compile (state, source, count, rows) -> `count` outer steps in one loop, and what the log wants, on the host.
+
+    The state's buffers are donated. One program serves every count up to `most`: the last steps of a run, which are
+    fewer, compile nothing.
 
     The key of a step is the seed's, folded with the step, so that the sampler has no state but these two.
 
@@ -110,6 +115,7 @@ def make_outer_steps(
         mover: from `make_mover`.
         seed: of the episodes.
         num_steps: of the whole run; progress = step / num_steps.
+        most: steps of one call.
         accumulate: meta-batches whose gradients are averaged in one step.
         shardings: of what is returned, the state and what the log wants; the compiler's choice by default.
         trace: name of a program and its shapes -> where its trace is kept for the next process (`kept.place`); of
@@ -140,50 +146,65 @@ def make_outer_steps(
         meta_params, optimizer = mover.move(gradients, state.optimizer, state.meta_params, rows, step, finite)
         return TrainState(step, meta_params, optimizer), StepInfo(loss, norm, finite, metrics)
 
-    def outer_steps(
-        state: TrainState, source: Source, seed_key: Key, rows: PyTree, count: int
+    @jax.jit  # which is traced once, though asked twice
+    def one_step(
+        state: TrainState, source: Source, seed_key: Key, rows: PyTree, index: jax.Array
     ) -> tuple[TrainState, StepInfo]:
-        def body(carry: TrainState, one: PyTree) -> tuple[TrainState, StepInfo]:
-            return outer_step(carry, source if rows is None else (source, one), seed_key)
+        own = source if rows is None else (source, jax.tree.map(lambda leaf: leaf[index], rows))
+        return outer_step(state, own, seed_key)
 
-        return jax.lax.scan(body, state, rows, length=count)
+    def outer_steps(
+        state: TrainState, source: Source, seed_key: Key, rows: PyTree, count: jax.Array | int
+    ) -> tuple[TrainState, StepInfo]:
+        def body(index: jax.Array, carry: tuple[TrainState, StepInfo]) -> tuple[TrainState, StepInfo]:
+            state, info = one_step(carry[0], source, seed_key, rows, index)
+            return state, jax.tree.map(lambda all_of, its: all_of.at[index].set(its), carry[1], info)
 
-    run = jax.jit(
-        outer_steps,
-        static_argnames="count",
-        donate_argnames="state",
-        out_shardings=shardings,
-        compiler_options=compiler_options(),
-    )
+        _, of_one = jax.eval_shape(one_step, state, source, seed_key, rows, jnp.zeros((), jnp.int32))
+        info = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), of_one)
+        return jax.lax.fori_loop(jnp.zeros((), jnp.int32), jnp.asarray(count, jnp.int32), body, (state, info))
+
+    run = jax.jit(outer_steps, donate_argnames="state", out_shardings=shardings, compiler_options=compiler_options())
     seed_key = jax.random.key(seed)  # handed over, so that all seeds share one program in the compilation cache
-    from_traces: dict[int, Callable] = {}
+    from_trace: list[Callable] = []
 
     def steps(state: TrainState, source: Source, count: int, rows: PyTree = None) -> tuple[TrainState, StepInfo]:
         if isinstance(state.step, Tracer):  # within a caller's program, whose options count
             return outer_steps(state, source, seed_key, rows, count)
         if trace is None or rows is not None:
-            return run(state, source, seed_key, rows, count=count)
-        if count not in from_traces:
-            from_traces[count] = _from_trace(partial(outer_steps, rows=None, count=count), count, state, source, trace)
-        return from_traces[count](state, source, jax.random.key_data(seed_key))
+            state, info = run(state, source, seed_key, _filled(rows, most), np.int32(count))
+        else:
+            if not from_trace:
+                from_trace.append(_from_trace(outer_steps, most, state, source, trace))
+            state, info = from_trace[0](state, source, jax.random.key_data(seed_key), np.int32(count))
+        return state, jax.tree.map(lambda leaf: np.asarray(leaf)[:count], info)
 
     return steps
 
 
+def _filled(rows: PyTree, most: int) -> PyTree:
+    """Return leaves `[most, ...]` of rows of fewer steps."""
+    return jax.tree.map(
+        lambda leaf: np.concatenate([leaf, np.zeros((max(0, most - len(leaf)), *leaf.shape[1:]), leaf.dtype)]), rows
+    )
+
+
 def _from_trace(
-    outer_steps: Callable, count: int, state: TrainState, source: Source, trace: Callable[[str], Path]
+    outer_steps: Callable, most: int, state: TrainState, source: Source, trace: Callable[[str], Path]
 ) -> Callable:
-    """Compile (state, source, data of the seed's key) -> outer steps, by a trace that is kept or will be."""
-    of_state, structure = jax.tree.structure(state), jax.tree.structure((state, source, 0))
+    """Compile (state, source, data of the seed's key, count) -> outer steps, by a trace that is kept or will be."""
+    of_state, structure = jax.tree.structure(state), jax.tree.structure((state, source, 0, 0))
 
     def flat(*leaves: jax.Array) -> dict[str, Any]:
-        state, source, key = jax.tree.unflatten(structure, leaves)
-        state, info = outer_steps(state, source, jax.random.wrap_key_data(key))
+        state, source, key, count = jax.tree.unflatten(structure, leaves)
+        state, info = outer_steps(state, source, jax.random.wrap_key_data(key), None, count)
         return info._asdict() | {"state": jax.tree.leaves(state)}
 
     key = jax.random.key_data(jax.random.key(0))
-    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((state, source, key))]
-    path = trace(f"outer steps {count} {structure} {shapes}")
+    shapes = [
+        jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((state, source, key, np.int32(0)))
+    ]
+    path = trace(f"outer steps {most} {structure} {shapes}")
     run = jax.jit(
         traced(flat, shapes, path),
         donate_argnums=tuple(range(of_state.num_leaves)),

@@ -32,7 +32,7 @@ def outer_step(learner, meta_params, loss, optimizer):
     rows, features = toy.data()
     buckets = make_buckets(rows, EpisodeConfig(query_rows=3, max_support=5, buckets=()), tasks_per_step=1)
     steps = make_outer_steps(
-        lambda source, key: (), lambda m, batch, progress: (loss(m), {}), mover, seed=0, num_steps=10
+        lambda source, key: (), lambda m, batch, progress: (loss(m), {}), mover, seed=0, num_steps=10, most=1
     )
     with jax.numpy_dtype_promotion("standard"):
         state = TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, meta_params), mover.init(meta_params))

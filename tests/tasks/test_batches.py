@@ -30,6 +30,20 @@ def test_every_task_comes_once_in_a_bucket_wide_enough():
     assert sorted(seen) == list(range(7))
 
 
+def test_few_ratings_of_any_number_have_one_shape():
+    features = catalogue({"me": np.arange(40)}, {"id": np.arange(7)})
+    tasks = task_set([10] * 40)
+    shapes = set()
+    for shots in (0, 1, 3, 5):
+        for positions, task in batches(tasks.k_shot(shots), features):
+            shapes.add(task.support.mask.shape)
+            np.testing.assert_array_equal(task.support.mask.sum(axis=1), shots)
+            np.testing.assert_array_equal(
+                task.support.items["id"][: len(positions), :shots], tasks.support_items[:, :shots]
+            )
+    assert shapes == {(64, 8)}
+
+
 def test_k_shot_keeps_the_first_rows():
     tasks = task_set([0, 3, 10])
     np.testing.assert_array_equal(tasks.k_shot(2).support_mask.sum(axis=1), [0, 2, 2])

@@ -202,6 +202,20 @@ def test_what_makes_no_sense_is_refused():
         histories(np.array([0, 3]), np.zeros(2, int), np.zeros(2), num_users=1)
 
 
+def test_a_bucket_of_fewer_than_two_tasks_joins_the_next():
+    """Of users with 0, 1, 2, 5, 8 and 30 rows two fifths have up to 4, two fifths up to 8."""
+    _, rows = world()
+    of = lambda tasks, **config: [  # noqa: E731
+        (bucket.rows, bucket.tasks, sorted(bucket.users.tolist()))
+        for bucket in make_buckets(rows, EpisodeConfig(**{"min_rows": 1} | config), tasks_per_step=tasks)
+    ]
+    sizes = {"query_rows": 3, "max_support": 9, "buckets": (4, 8)}
+    assert of(5, **sizes) == [(4, 2, [1, 2]), (8, 2, [3, 4]), (12, 1, [5])]
+    assert of(4, **sizes) == [(8, 3, [1, 2, 3, 4]), (12, 1, [5])]  # the longest may have one
+    assert of(2, **sizes) == [(12, 2, [1, 2, 3, 4, 5])]
+    assert of(2, query_rows=10, max_support=90, buckets=(4, 8, 32)) == [(32, 2, [1, 2, 3, 4, 5])]  # nobody has more
+
+
 def test_users_are_drawn_as_often_as_they_have_ratings(monkeypatch):
     """So that each rating counts alike, though a task's loss is a mean over its rows. Buckets weigh by rows, of 46."""
     _, rows = world()

@@ -49,8 +49,11 @@ def test_training_learns_and_keeps_the_best(tmp_path):
 
 
 def test_nothing_compiles_after_the_first_period(tmp_path):
-    toy.run(tmp_path)
-    first, second, *rest = [line["compilations"] for line in read_log(tmp_path)]
+    """The last of 23 steps, three where there were five, take no other program."""
+    toy.run(tmp_path, outer_steps=23)
+    lines = read_log(tmp_path)
+    assert [line["step"] for line in lines] == [5, 10, 15, 20, 23]
+    first, second, *rest = [line["compilations"] for line in lines]
     assert first > 0
     assert second <= first  # the first better value is copied here or before
     assert not any(rest)

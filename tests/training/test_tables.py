@@ -147,6 +147,7 @@ def test_outer_steps_move_rows_looked_up_and_all_that_is_no_table(source):
         mover,
         seed=0,
         num_steps=10,
+        most=1,
         accumulate=2,
     )
     before = jax.device_get(jax.jit(learner.init)(jax.random.key(0)))
