@@ -55,6 +55,7 @@ def test_the_demo_and_the_quickstart_run_as_written(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "runs")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_run")
 def test_the_three_commands_for_a_csv_of_ones_own(tmp_path, monkeypatch, capsys):
     """The words are README's; only flags that shorten the training are added."""
@@ -102,6 +103,7 @@ def test_frames_of_ones_own_are_written_as_howto_shows(tmp_path):
     assert [feature.name for feature in found.features] == ["genres", "length"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_run")
 def test_the_model_and_the_learner_of_howto_train_and_follow_the_ratings(tmp_path, monkeypatch):
     """The two blocks are one experiment file; only flags that shorten the training are added."""

@@ -97,6 +97,7 @@ def test_the_unit_is_one_star_where_ratings_differ_as_stars_do():
             DataConfig(unit=unit)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_run")
 def test_ratings_of_another_scale_are_learned_as_stars_are(tmp_path):
     """Of ratings from 20 to 100 a run finds its unit, predicts 20 times what that of 1 to 5 does, and resumes."""

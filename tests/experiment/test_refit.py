@@ -54,6 +54,7 @@ def test_the_artifact_is_of_all_training_rows_and_resumes_to_the_same(experiment
     np.testing.assert_array_equal(again.meta_params["log_penalty"], artifact.meta_params["log_penalty"])
 
 
+@pytest.mark.slow
 def test_the_artifact_is_as_wide_as_validation_tasks_want_it(experiment, tmp_path):
     chosen = replace(
         experiment,

@@ -62,6 +62,7 @@ def test_int8_without_its_scales_is_refused(run, tmp_path, capsys):
         read_artifact(tmp_path / "small")
 
 
+@pytest.mark.slow
 def test_a_smaller_export_says_what_it_costs_and_is_read_as_any_other(run, tmp_path, capsys):
     assert main(["export", str(run), str(tmp_path / "small"), "--tables", "bfloat16", "--errors"]) == 0
     told = capsys.readouterr().out

@@ -129,6 +129,7 @@ def check_resumed_as_never_stopped(experiment, folder, trials):
     assert list((folder / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("played")
 def test_a_resumed_study_is_the_study_that_was_never_stopped(experiment, tmp_path):
     check_resumed_as_never_stopped(experiment, tmp_path, trials=12)  # ten are drawn at random, the others proposed

@@ -106,6 +106,7 @@ def test_the_conditional_neural_process_by_hand(prior_count):
     np.testing.assert_allclose(prediction.variance, (0.1 + np.log1p(np.exp(outputs[:, 1]))) ** 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AMORTISED)
 def test_adapting_is_learned(name):
     """Users differ in a constant and nothing else: five ratings tell it, to a learner that was trained to ask."""

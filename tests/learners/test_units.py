@@ -51,6 +51,7 @@ def test_what_is_left_out_is_in_the_unit_too(task):
     np.testing.assert_allclose(left_out(other, told_in(UNIT, task)), UNIT * left_out(learner, task), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_contributions_are_in_the_unit_too(task):
     learner, other = make(), in_units(make(), UNIT)
     params = learner.init(jax.random.key(0))

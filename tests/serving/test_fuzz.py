@@ -94,6 +94,7 @@ def is_closed(connection):
         return True
 
 
+@pytest.mark.slow
 def test_slow_clients_hold_nothing_for_long(served, monkeypatch):
     """Neither one that says nothing, nor one whose headers or body do not come, be it on a connection that is kept."""
     monkeypatch.setattr("metajax.serving.server.HEADER_SECONDS", 0.0)

@@ -68,6 +68,7 @@ def test_training_from_a_kept_trace_is_the_same_run(as_users_run, tmp_path, monk
         jax.tree.map(np.testing.assert_array_equal, run.meta_params, runs[0].meta_params)
 
 
+@pytest.mark.slow
 def test_a_program_with_other_buckets_has_another_place(as_users_run, tmp_path):
     places = []
 

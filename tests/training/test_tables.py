@@ -50,7 +50,7 @@ def drawn(source):
 
 
 @pytest.mark.usefixtures("as_users_run")
-@pytest.mark.parametrize("name", ["ridge", "melu"])
+@pytest.mark.parametrize("name", [pytest.param("ridge", marks=pytest.mark.slow), "melu"])
 def test_local_tables_give_the_same_loss_and_the_gradient_of_their_rows(name, source):
     learner = make_learner(name)
     meta_params = learner.init(jax.random.key(0))
@@ -161,6 +161,7 @@ def test_outer_steps_move_rows_looked_up_and_all_that_is_no_table(source):
     assert float(state.meta_params["model"]["head"]["bias"]) != float(before["model"]["head"]["bias"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_run")
 def test_training_by_rows_learns_and_a_learner_that_reads_other_rows_is_refused(source, tmp_path):
     learner, optimizer = make_learner("ridge"), LazyTables(optax.adam(0.05), lazy_adam(0.05), 20)
