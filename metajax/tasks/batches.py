@@ -9,6 +9,9 @@ from metajax.tasks.catalogue import Catalogue, task_from_rows
 from metajax.tasks.taskset import TaskSet
 from metajax.types import Task
 
+SIZES = (16, 64)
+"""Of batches of fewer tasks than a whole one."""
+
 
 def batches(
     tasks: TaskSet, catalogue: Catalogue, *, widths: tuple[int, ...] = (8, 32), batch_size: int = 256
@@ -16,8 +19,8 @@ def batches(
     """Yield (positions in `tasks`, a batch of tasks on the device).
 
     Tasks whose support is no longer than a width share that width; a last group is as wide as the longest. Batches have
-    few shapes, for each of which XLA compiles: one, three and five ratings are all as wide as `widths` begin, and of
-    fewer tasks than `batch_size` there are 16 or 64 or so. A batch is filled by repeating its last task; `positions` is
+    few shapes, for each of which XLA compiles: one, three and five ratings are all as wide as the first of `widths`,
+    and a batch holds `batch_size` tasks or one of SIZES. It is filled by repeating its last task; `positions` is
     shorter then.
     """
     have = tasks.support_mask.sum(axis=1)
@@ -26,7 +29,7 @@ def batches(
     group = np.searchsorted(bounds, have)
     for index, width in enumerate(bounds):
         members = np.flatnonzero(group == index)
-        size = next((size for size in (16, 64) if len(members) <= size <= batch_size), batch_size)
+        size = next((size for size in SIZES if len(members) <= size <= batch_size), batch_size)
         for first in range(0, len(members), size):
             positions = members[first : first + size]
             padded = np.concatenate([positions, np.repeat(positions[-1:], size - len(positions))])

@@ -133,7 +133,12 @@ def make_outer_steps(
         first = add(None, jax.tree.map(lambda leaf: leaf[0], batches))[0]
         return jax.lax.scan(add, first, jax.tree.map(lambda leaf: leaf[1:], batches))[0]
 
-    def outer_step(state: TrainState, source: Source, seed_key: Key) -> tuple[TrainState, StepInfo]:
+    @jax.jit  # which is traced once, though `outer_steps` asks for its shapes first
+    def outer_step(
+        state: TrainState, source: Source, seed_key: Key, rows: PyTree, index: jax.Array
+    ) -> tuple[TrainState, StepInfo]:
+        if rows is not None:
+            source = source, jax.tree.map(lambda leaf: leaf[index], rows)
         key = jax.random.fold_in(seed_key, state.step)
         progress = state.step.astype(jnp.float32) / num_steps
         many = jax.vmap(draw, in_axes=(None, 0)) if accumulate > 1 else draw
@@ -146,21 +151,14 @@ def make_outer_steps(
         meta_params, optimizer = mover.move(gradients, state.optimizer, state.meta_params, rows, step, finite)
         return TrainState(step, meta_params, optimizer), StepInfo(loss, norm, finite, metrics)
 
-    @jax.jit  # which is traced once, though asked twice
-    def one_step(
-        state: TrainState, source: Source, seed_key: Key, rows: PyTree, index: jax.Array
-    ) -> tuple[TrainState, StepInfo]:
-        own = source if rows is None else (source, jax.tree.map(lambda leaf: leaf[index], rows))
-        return outer_step(state, own, seed_key)
-
     def outer_steps(
         state: TrainState, source: Source, seed_key: Key, rows: PyTree, count: jax.Array | int
     ) -> tuple[TrainState, StepInfo]:
         def body(index: jax.Array, carry: tuple[TrainState, StepInfo]) -> tuple[TrainState, StepInfo]:
-            state, info = one_step(carry[0], source, seed_key, rows, index)
+            state, info = outer_step(carry[0], source, seed_key, rows, index)
             return state, jax.tree.map(lambda all_of, its: all_of.at[index].set(its), carry[1], info)
 
-        _, of_one = jax.eval_shape(one_step, state, source, seed_key, rows, jnp.zeros((), jnp.int32))
+        _, of_one = jax.eval_shape(outer_step, state, source, seed_key, rows, jnp.zeros((), jnp.int32))
         info = jax.tree.map(lambda leaf: jnp.zeros((most, *leaf.shape), leaf.dtype), of_one)
         return jax.lax.fori_loop(jnp.zeros((), jnp.int32), jnp.asarray(count, jnp.int32), body, (state, info))
 

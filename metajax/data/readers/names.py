@@ -7,23 +7,11 @@ from metajax.errors import DataError
 ALIASES = {
     "user": ("user", "userid", "useridx", "uid", "reviewerid", "customerid", "visitorid"),
     "item": (
-        *(
-            "item",
-            "itemid",
-            "iid",
-            "movieid",
-            "bookid",
-            "isbn",
-            "artistid",
-            "productid",
-            "asin",
-            "parentasin",
-            "songid",
-        ),
-        *("songid", "trackid", "gameid", "animeid", "recipeid", "businessid", "articleid", "jokeid", "beerid"),
+        "item", "itemid", "iid", "movieid", "bookid", "isbn", "artistid", "productid", "asin", "parentasin", "songid",
+        "trackid", "gameid", "animeid", "recipeid", "businessid", "articleid", "jokeid", "beerid",
     ),
     "target": ("target", "rating", "ratings", "userrating", "stars", "score", "bookrating", "overall", "reviewoverall"),
-}
+}  # fmt: skip
 SPACES = str.maketrans("", "", "_- ")
 
 
