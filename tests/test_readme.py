@@ -55,7 +55,6 @@ def test_the_demo_and_the_quickstart_run_as_written(tmp_path, monkeypatch):
     shutil.rmtree(tmp_path / "runs")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("as_users_run")
 def test_the_three_commands_for_a_csv_of_ones_own(tmp_path, monkeypatch, capsys):
     """The words are README's; only flags that shorten the training are added."""
