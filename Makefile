@@ -65,7 +65,7 @@ lint: $(READY) ## Check style, format and what is known to be unsafe
 types: $(READY) ## Check types
 	$(RUN)/pyright --pythonpath $(RUN)/python
 
-test: $(READY) ## Run the tests that are not slow, six to ten minutes on two cores
+test: $(READY) ## Run the tests that are not slow, six to eleven minutes on two cores
 	$(RUN)/python -m pytest $(WORKERS) $(TESTS) -m "not slow" $(OPTIONS)
 
 test-slow: $(READY) ## Run the slow tests
