@@ -1,5 +1,6 @@
 """What every test runs under: strict JAX, checked shapes, derandomised hypothesis in CI."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ jax.config.update("jax_disable_most_optimizations", True)
 # have no other.
 if jaxlib.version.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+
+# Traces are trees of many small objects that live: looking through them took 6 % of the time.
+gc.set_threshold(100_000, 50, 100)
 
 # Shapes and types of signatures are checked in tests only. An int is accepted where a float is declared (PEP 484);
 # a Protocol that a signature or a dataclass field names must be @runtime_checkable.

@@ -33,7 +33,7 @@ def slope(ratings, user, item, *, of):
 
 def test_items_solve_their_regressions_at_once_and_users_in_the_end(ratings):
     np.testing.assert_allclose(slope(ratings, *found(ratings, sweeps=1), of="items"), 0, atol=1e-12)
-    user, item = found(ratings, sweeps=2000)
+    user, item = found(ratings, sweeps=300)
     np.testing.assert_allclose(slope(ratings, user, item, of="users"), 0, atol=1e-7)
     assert np.abs(user[:, 1:]).max() > 0.1
 
