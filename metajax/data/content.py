@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy import linalg, sparse
 
 from metajax.data.biases import damped_biases
 from metajax.data.columns import TOKENS, Column
@@ -52,7 +51,8 @@ CHUNK = 4096
 LEADS = 10
 """Texts of so many words or fewer, such as titles, may be told by how they begin."""
 WORD = re.compile(r"\w+")
-Matrix = np.ndarray | sparse.csr_matrix
+Matrix = Any
+"""An array, or a sparse matrix of scipy, which a service, that fits nothing, does without."""
 START_SCALE, START_SQUARE, START_NOISE = 0.01, 0.05, (0.05, 1.5)
 
 
@@ -76,11 +76,11 @@ class View:
     scale: float = 0.0
     fitted: tuple[tuple[int, ...], ...] = ()
 
-    def matrix(self, items: pl.DataFrame) -> sparse.csr_matrix:
+    def matrix(self, items: pl.DataFrame) -> Matrix:
         """Return `[items, tokens]` counts; rows of words have length 1."""
         return self._counts(self.read(items))
 
-    def fitted_matrix(self) -> sparse.csr_matrix:
+    def fitted_matrix(self) -> Matrix:
         """Return `[items, tokens]` counts of the items that were fitted to."""
         return self._counts(self.fitted)
 
@@ -94,13 +94,15 @@ class View:
             for tokens in _tokens(items[self.column], self.kind, self.tokens)
         ]
 
-    def _counts(self, rows: Sequence[Sequence[int]]) -> sparse.csr_matrix:
+    def _counts(self, rows: Sequence[Sequence[int]]) -> Matrix:
+        from scipy.sparse import csr_matrix
+
         starts = np.cumsum([0, *map(len, rows)])
         positions = np.asarray([position for row in rows for position in row], int)
         shape = (len(rows), len(self.tokens))
-        made = sparse.csr_matrix((np.asarray(self.counts)[positions], positions, starts), shape=shape)
+        made = csr_matrix((np.asarray(self.counts)[positions], positions, starts), shape=shape)
         if self.kind == "words":
-            made = sparse.csr_matrix(made.multiply(1 / np.maximum(np.sqrt(_squares(made)), 1e-12)[:, None]))
+            made = csr_matrix(made.multiply(1 / np.maximum(np.sqrt(_squares(made)), 1e-12)[:, None]))
         return made
 
 
@@ -302,6 +304,8 @@ def _correlation(sums: np.ndarray, own: np.ndarray, other: np.ndarray) -> np.nda
 
 def _components(correlations: np.ndarray) -> np.ndarray:
     """Return `[items, width]` the map from an item's correlations to its leading kernel principal components."""
+    from scipy import linalg
+
     last = len(correlations) - 1
     values, vectors = linalg.eigh(correlations, subset_by_index=(max(last - NUM_FACTORS + 1, 0), last))
     kept = values > 1e-6 * values[-1]

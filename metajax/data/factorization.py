@@ -7,10 +7,9 @@ References:
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 ROWS_AT_ONCE = 10_000
 LEAST_SHARE = 1e-4
@@ -159,7 +158,9 @@ def _by_turns(
     (ridge, item_ridge), rng = ridges, np.random.default_rng(seed)
     item = np.hstack([np.zeros((sizes[1], 1)), rng.normal(0, 0.1, (sizes[1], len(ridge) - 1))])
     item[np.bincount(items, minlength=sizes[1]) == 0] = 0
-    matrix = lambda values: sp.csr_matrix((values, (users, items)), shape=sizes)  # noqa: E731
+    from scipy.sparse import csr_matrix  # a service, which fits nothing, does without
+
+    matrix = lambda values: csr_matrix((values, (users, items)), shape=sizes)  # noqa: E731
     seen = matrix(np.ones(len(centred)))
     by_item, user, unsure = seen.T.tocsr(), np.zeros((sizes[0], len(ridge))), None
     for _ in range(sweeps):
@@ -175,8 +176,8 @@ def design(vectors: np.ndarray) -> np.ndarray:
 
 
 def _solve(
-    seen: sp.csr_matrix,
-    residual: sp.csr_matrix,
+    seen: Any,
+    residual: Any,
     other: np.ndarray,
     ridge: np.ndarray,
     unsure: np.ndarray | None = None,
@@ -185,8 +186,8 @@ def _solve(
     """Solve every row's ridge regression on the other side's bias and factors at once.
 
     Args:
-        seen: `[rows, others]`, 1 where there is a rating.
-        residual: `[rows, others]` ratings less the other side's bias.
+        seen: sparse `[rows, others]`, 1 where there is a rating.
+        residual: sparse `[rows, others]` ratings less the other side's bias.
         other: `[others, 1 + factors]` bias and factors of the other side, or the means of beliefs about them.
         ridge: `[1 + factors, 1 + factors]` penalties; noise variance over prior variances.
         unsure: `[others, (1 + factors) (2 + factors) / 2]` covariances of those beliefs, upper triangles; None, or no

@@ -1,7 +1,6 @@
 """The inverse of a large positive definite matrix."""
 
 import numpy as np
-from scipy import linalg
 
 
 def positive_inverse(matrix: np.ndarray) -> np.ndarray:
@@ -12,6 +11,8 @@ def positive_inverse(matrix: np.ndarray) -> np.ndarray:
     Raises:
         numpy.linalg.LinAlgError: if the matrix is not positive definite.
     """
+    from scipy import linalg  # a service, which fits nothing, does without
+
     lower = linalg.cholesky(matrix, lower=True)
     (invert,) = linalg.get_lapack_funcs(("potri",), (lower,))
     inverse = invert(lower, lower=1, overwrite_c=1)[0]

@@ -23,8 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, svds
 
 from metajax.data.factorization import VarianceComponents, believed_factors, find_variance_components
 
@@ -145,7 +143,7 @@ class Taken:
         scale = ((mean + half) / (2 * half)) ** -0.25
         weighted = matrix.multiply(np.sqrt(weights)[:, None]).tocsr()
         variance = scale**2 * (mean - mean**2)
-        centred = _Centred(weighted, np.sqrt(weights), mean, scale)
+        centred = _centred(weighted, np.sqrt(weights), mean, scale)
         vectors = _directions(centred, factors, float(variance.sum()), float(scale**2 @ mean))
         left = np.maximum(variance - np.sum(vectors**2, axis=1), 0)
         unit = SIZE**2 / (float(np.mean(vectors**2)) or 1.0)
@@ -153,36 +151,40 @@ class Taken:
         found = Leading(level - level.min(), np.sqrt(unit) * vectors, scale * (1 - mean), np.log(unit * (FLOOR + left)))
         return Leading(*(np.concatenate([np.zeros((1, *one.shape[1:])), one]).astype(np.float32) for one in found))
 
-    def _matrix(self) -> sparse.csr_matrix:
-        """Return `[users, items]`, 1.0 where a user took an item."""
+    def _matrix(self) -> Any:
+        """Return sparse `[users, items]`, 1.0 where a user took an item."""
+        from scipy.sparse import csr_matrix  # a service, which fits nothing, does without
+
         index = pl.DataFrame({"item": self.items, "column": np.arange(len(self.items))})
         pairs = self.ratings.select(pl.col("user").rank("dense") - 1, pl.col("item").cast(pl.String)).unique()
         pairs = pairs.join(index, on="item").sort("user", "column")
         at = (pairs["user"].to_numpy(), pairs["column"].to_numpy())
-        return sparse.csr_matrix((np.ones(pairs.height), at), shape=(int(at[0].max()) + 1, len(self.items)))
+        return csr_matrix((np.ones(pairs.height), at), shape=(int(at[0].max()) + 1, len(self.items)))
 
 
-class _Centred(LinearOperator):
-    """The weighted matrix less its means, scaled by column; made without filling it."""
+def _centred(weighted: Any, root: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Any:
+    """Return the operator of a sparse weighted matrix less its means, scaled by column; made without filling it."""
+    from scipy.sparse.linalg import LinearOperator
 
-    def __init__(self, weighted: sparse.csr_matrix, root: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> None:
-        super().__init__(np.dtype(float), weighted.shape)
-        self._weighted, self._root, self._mean, self._scale = weighted, root, mean, scale
+    def times(x: np.ndarray) -> np.ndarray:
+        x = scale * x.ravel()
+        return weighted @ x - root * (mean @ x)
 
-    def _matvec(self, x: np.ndarray) -> np.ndarray:
-        x = self._scale * x.ravel()
-        return self._weighted @ x - self._root * (self._mean @ x)
-
-    def _rmatvec(self, x: np.ndarray) -> np.ndarray:
+    def transposed_times(x: np.ndarray) -> np.ndarray:
         x = x.ravel()
-        return self._scale * (self._weighted.T @ x - self._mean * (self._root @ x))
+        return scale * (weighted.T @ x - mean * (root @ x))
+
+    operator: Any = LinearOperator  # scipy's own types have only the constructor of what derives from it
+    return operator(weighted.shape, matvec=times, rmatvec=transposed_times, dtype=float)
 
 
-def _directions(centred: _Centred, factors: int, variance: float, total: float) -> np.ndarray:
+def _directions(centred: Any, factors: int, variance: float, total: float) -> np.ndarray:
     """Return `[items, factors]`: right singular vectors times their values, largest first; zeros beyond the rank.
 
     What is next to nothing beside `total`, the sum of squares before centring, is rounding; `variance` is after it.
     """
+    from scipy.sparse.linalg import svds
+
     users, items = centred.shape
     vectors, rank = np.zeros((items, factors)), min(factors, users - 1, items - 1)
     if rank < 1 or variance <= ROUNDING * total:  # users are all alike

@@ -31,10 +31,12 @@ def remember(memory: Examples, support: Examples) -> Examples:
         support: what is kept of its items, leaves `[rows, ...]`.
     """
     rows = jax.tree.map(lambda old, new: jnp.concatenate([old, new]), memory, support)
-    capacity = memory.mask.shape[0]
-    latest = jnp.argsort(rows.mask > 0, stable=True)[rows.mask.shape[0] - capacity :]
+    capacity, number = memory.mask.shape[0], jnp.arange(rows.mask.shape[0], dtype=jnp.int32)
+    later = _number_of_later(rows.mask > 0)
+    place = jnp.where((rows.mask > 0) & (later < capacity), capacity - 1 - later, capacity)  # else nowhere
+    latest = jnp.zeros(capacity, jnp.int32).at[place].set(number, mode="drop")
     kept = jax.tree.map(lambda leaf: leaf[latest], rows)
-    real = kept.mask > 0
+    real = jnp.arange(capacity) >= capacity - jnp.sum(rows.mask > 0)
 
     def only_real(leaf: jax.Array) -> jax.Array:
         return jnp.where(real.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
@@ -52,5 +54,9 @@ def places(capacity: int, support_mask: jax.Array) -> jax.Array:
         support_mask: `[rows]`.
     """
     real = support_mask > 0
-    later = jnp.sum(real) - jnp.cumsum(real)
-    return (jnp.arange(capacity)[:, None] == capacity - 1 - later[None]) & real[None]
+    return (jnp.arange(capacity)[:, None] == capacity - 1 - _number_of_later(real)[None]) & real[None]
+
+
+def _number_of_later(real: jax.Array) -> jax.Array:
+    """Return how many real rows come after each row."""
+    return jnp.sum(real) - jnp.cumsum(real)

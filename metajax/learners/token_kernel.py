@@ -8,10 +8,15 @@ References:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+MEMBERS = 4
+"""Members of an ensemble that are summed one by one."""
 
 
 def shared_kernel(
@@ -68,13 +73,61 @@ def token_weights(
     return jnp.zeros(size, each.dtype).at[tokens].add(each).at[0].set(0)
 
 
+@jax.custom_jvp
 def sum_weights(weights: Float[Array, " size"], tokens: Int[Array, "items width"]) -> Float[Array, " items"]:
     """Return the sum of the weights of each item's tokens.
 
-    A token is in bounds: to say so takes an eighth off the program that answers eight users. Gathered column by column,
-    alone as fast, that program took nearly twice as long.
+    Of many users who see the same items, a token's weights are read side by side: see `_of_many`.
     """
+    return _sum_of_one(weights, tokens)
+
+
+@sum_weights.defjvp
+def _sum_weights_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Any]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """It is linear; a `custom_vmap` has no transpose."""
+    (weights, tokens), (change, _) = primals, tangents
+    return sum_weights(weights, tokens), _gathered(change, tokens)
+
+
+def _gathered(weights: Array, tokens: Array) -> Array:
+    """Say that a token is in bounds: that takes an eighth off the program that answers eight users."""
     return jnp.sum(weights.at[tokens].get(mode="promise_in_bounds", wrap_negative_indices=False), axis=1)
+
+
+_sum_of_one = jax.custom_batching.custom_vmap(_gathered)
+
+
+@_sum_of_one.def_vmap
+def _sum_of_many(axis_size: int, in_batched: list[bool], weights: Array, tokens: Array) -> tuple[Array, bool]:
+    has_weights, has_tokens = in_batched
+    if has_weights and not has_tokens:
+        return _of_many(weights, tokens), True
+    if (
+        has_weights and axis_size <= MEMBERS
+    ):  # of an ensemble, whose tokens are the same: each may be asked for many users
+        return jnp.stack([_sum_of_one(*one) for one in zip(weights, tokens, strict=True)]), True
+    return jax.vmap(_gathered, (0 if has_weights else None, 0 if has_tokens else None))(weights, tokens), True
+
+
+def _of_many(weights: Float[Array, "users size"], tokens: Int[Array, "items width"]) -> Float[Array, "users items"]:
+    """Gather the weights of all users at once: eight take a fifth of the time of one after the other.
+
+    XLA reads a token's weights, which lie side by side, as one vector if a mask keeps tokens in bounds, in place of
+    the comparisons that it adds to a gather. And only if it does not fuse the gather with what reads the sums user by
+    user: it does not look into a branch, which is always taken.
+    """
+    room = 1 << (weights.shape[1] - 1).bit_length()
+    side_by_side = jnp.pad(weights.T, [(0, room - weights.shape[1]), (0, 0)])
+    nothing = jnp.zeros((tokens.shape[0], weights.shape[0]), weights.dtype)
+
+    def summed(side_by_side: Array, tokens: Array) -> Array:
+        inside = (tokens & (room - 1)).T
+        each = (side_by_side.at[one].get(mode="promise_in_bounds", wrap_negative_indices=False) for one in inside)
+        return sum(each, start=nothing)
+
+    return jax.lax.cond(jnp.sum(tokens[:1]) >= 0, summed, lambda *_: nothing, side_by_side, tokens).T
 
 
 def _by_column(variances: Float[Array, " groups"], widths: Sequence[int]) -> Float[Array, " width"]:

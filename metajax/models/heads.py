@@ -78,7 +78,8 @@ class FactorHead(nnx.Module):
 
     def __call__(self, user: Float[Array, " d"], items: Float[Array, "rows d"]) -> Float[Array, " rows"]:
         """Score each row."""
-        return self.offset + self.bias[...] + user[0] + items[:, 0] + items[:, 1:] @ (user[1:] + self.factors[...])
+        of_items = jnp.concatenate([jnp.ones_like(user[:1]), user[1:] + self.factors[...]])
+        return self.offset + self.bias[...] + user[0] + items @ of_items
 
 
 def squeeze_single(scores: Float[Array, "rows outputs"]) -> Float[Array, "..."]:

@@ -72,9 +72,9 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     """Answer jobs of one version together; at most as many as the largest bucket holds."""
     version = jobs[0].version
     rows = Buckets.smallest(buckets.rows, max(len(job.positions) for job in jobs))
-    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks_for(rows), len(jobs)) - len(jobs))]
-    adapted, allowed = version.together([job.start for job in padded]), _allowed(padded)
     k = Buckets.smallest(buckets.lists_for(rows), max(job.n for job in jobs))
+    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks_for(rows, k), len(jobs)) - len(jobs))]
+    adapted, allowed = version.together([job.start for job in padded]), _allowed(padded)
     *earlier, latest = _rounds(padded, buckets)
     for ratings in earlier:  # a list that nobody wants, so that long histories have no program of their own
         adapted, _ = version.answer(adapted, *ratings, allowed, k)

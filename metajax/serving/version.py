@@ -169,10 +169,11 @@ class Version:
             traces: folder where traced programs are kept for the next process.
         """
         for rows in buckets.rows:
-            for users in buckets.tasks_for(rows):
-                self._warm_up_for(users, rows, buckets.lists_for(rows), traces)
-                if forget:
-                    jax.clear_caches()
+            for k in buckets.lists_for(rows):
+                for users in buckets.tasks_for(rows, k):
+                    self._warm_up_for(users, rows, k, traces)
+                    if forget:
+                        jax.clear_caches()
         if "effects" not in self._compiled:
             rated = np.full(EXPLAINED_ROWS, -1, np.int32), np.zeros(EXPLAINED_ROWS, np.float32)
             of = (self._nobody, *rated, np.zeros(EXPLAINED, np.int32))
@@ -190,19 +191,17 @@ class Version:
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
 
-    def _warm_up_for(self, users: int, rows: int, lists: Sequence[int], traces: Path | None) -> None:
-        """Compile what a batch of so many users and rows needs, unless that is done."""
-        if all((users, rows, k) in self._compiled for k in lists):
+    def _warm_up_for(self, users: int, rows: int, k: int, traces: Path | None) -> None:
+        """Compile what a batch of so many users and rows needs for lists of k, unless that is done."""
+        if (users, rows, k) in self._compiled:
             return
         ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
         starts, of_both = self.together([self.prior] * users), treedef_tuple((self._of_states, OF_LISTS))
-        nothing, name = np.zeros((users, len(self.catalogue)), bool), f"{users} {rows}"
-        for k in lists:
-            answer = partial(self._answer, k=k)
-            self._compiled[users, rows, k] = self._program(
-                traces, answer, (starts, *ratings, nothing), of_both, f"answer {name} {k}"
-            )
-            jax.block_until_ready(self.answer(starts, *ratings, nothing, k))
+        nothing = np.zeros((users, len(self.catalogue)), bool)
+        self._compiled[users, rows, k] = self._program(
+            traces, partial(self._answer, k=k), (starts, *ratings, nothing), of_both, f"answer {users} {rows} {k}"
+        )
+        jax.block_until_ready(self.answer(starts, *ratings, nothing, k))
 
     def _program(
         self, folder: Path | None, function: Callable[..., Any], arguments: Sequence[Any], result: Any, name: str

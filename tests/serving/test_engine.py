@@ -147,9 +147,11 @@ def test_buckets_ascend(sizes):
 
 def test_long_histories_are_answered_alone_or_in_the_largest_batch(version, monkeypatch):
     """Nothing else is compiled for them, and nothing compiles when they come."""
-    assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(4) == (1, 2, 4)
-    assert Buckets(tasks=(1, 2, 4), rows=(4, 8)).tasks_for(8) == (1, 4)
-    assert Buckets(tasks=(1,), rows=(4, 8)).tasks_for(8) == (1,)
+    sizes = Buckets(tasks=(1, 2, 4), rows=(4, 8), lists=(5, 10))
+    assert sizes.tasks_for(4, 5) == (1, 2, 4)
+    assert sizes.tasks_for(8, 10) == (1, 4)
+    assert sizes.tasks_for(4, 10) == (1, 4)
+    assert Buckets(tasks=(1,), rows=(4, 8), lists=(5, 10)).tasks_for(8, 10) == (1,)
     assert Buckets(rows=(4, 8), lists=(5, 10)).lists_for(4) == (5, 10)
     assert Buckets(rows=(4, 8), lists=(5, 10)).lists_for(8) == (10,)
     sizes = []
