@@ -280,7 +280,8 @@ def student_t(
         dual = solve_lower(lower, whitened, transposed=True)[:, 0] * scale
         features = features_of(representations)
         weights = mu + prior_variances(meta_params) * (kept.features.T @ dual)
-        mean = prior_mean(meta_params, state, representations) + features @ weights
+        of_vectors = representations.vectors @ weights[1:-1] + representations.unseen * weights[-1]
+        mean = prior_mean(meta_params, state, representations) + weights[0] + of_vectors  # features, not put together
         if token_widths:  # the kernel times the dual, without the kernel
             a = jnp.exp(meta_params["log_token_variances"])
             own_weights = token_weights(a, kept.tokens, dual, widths=token_widths, size=num_tokens)
