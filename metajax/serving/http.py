@@ -24,6 +24,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
 
 log = logging.getLogger("metajax.serving")
 REQUEST_ID = "metajax_request_id"
@@ -100,6 +101,11 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if away := self.turned_away(scope):
+            headers, body = away
+            await send({"type": "http.response.start", "status": 429, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
         began = time.perf_counter()
         scope[REQUEST_ID] = request_id = _request_id(scope)
         status = 500
@@ -111,16 +117,24 @@ class Frame:
                 message["headers"] = [*message["headers"], *HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
-        is_full = self._full.get(scope["path"])
-        if is_full is not None and is_full():
-            scope["path_template"] = scope["path"]
-            await refuse(send_framed, too_busy(), request_id)  # at the least cost, so that others are answered in time
-            self._measure(scope, status, time.perf_counter() - began)
-            return
         try:
             await self._app(scope, _in_time(receive, self._settings.body_seconds), send_framed)
         finally:
             self._measure(scope, status, time.perf_counter() - began)
+
+    def turned_away(self, scope: Scope) -> tuple[Headers, bytes] | None:
+        """Return headers and body of an answer 429, if there is no place for one more request of that path.
+
+        It is read no further, so that those who have a place are answered in time.
+        """
+        is_full = self._full.get(scope["path"])
+        if is_full is None or not is_full():
+            return None
+        began, problem, request_id = time.perf_counter(), too_busy(), _request_id(scope)
+        scope[REQUEST_ID], scope["path_template"] = request_id, scope["path"]
+        headers, body = _refusal(problem, request_id)
+        self._measure(scope, problem.status, time.perf_counter() - began)
+        return [*_named(body, headers), *HEADERS, (b"x-request-id", request_id.encode())], body
 
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("path_template") or "other"
@@ -136,16 +150,23 @@ class Frame:
 
 async def refuse(send: Send, problem: RequestError, request_id: str) -> None:
     """Answer with an error, without the framework."""
-    body = msgspec.json.encode(Error(ErrorBody(problem.code, str(problem), request_id)))
-    headers = [(name.lower().encode(), value.encode()) for name, value in error_headers(problem).items()]
+    headers, body = _refusal(problem, request_id)
     await send_json(send, problem.status, body, headers)
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+async def send_json(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
     """Answer with a body that is JSON, without the framework."""
-    named = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": named})
+    await send({"type": "http.response.start", "status": status, "headers": _named(body, headers)})
     await send({"type": "http.response.body", "body": body})
+
+
+def _named(body: bytes, headers: Headers) -> Headers:
+    return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+
+
+def _refusal(problem: RequestError, request_id: str) -> tuple[Headers, bytes]:
+    headers = [(name.lower().encode(), value.encode()) for name, value in error_headers(problem).items()]
+    return headers, msgspec.json.encode(Error(ErrorBody(problem.code, str(problem), request_id)))
 
 
 def _in_time(receive: Receive, seconds: float) -> Receive:

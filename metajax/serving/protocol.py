@@ -1,5 +1,10 @@
-"""A connection whose headers have an end, in bytes and in time: uvicorn bounds neither."""
+"""A connection whose headers have an end, in bytes and in time: uvicorn bounds neither.
 
+It also answers whom the service turns away, without a task and a cycle of uvicorn's: beside thousands of those a second
+the requests that have a place are answered in half the time.
+"""
+
+import asyncio
 import time
 from typing import Any
 
@@ -7,6 +12,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEADERS = 1 << 16
 """Bytes of a request's line and headers, or of a body's trailers."""
+
+
+class _Answered:
+    """In place of uvicorn's cycle of a request and its answer, once the answer is written."""
+
+    response_complete = True
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -42,7 +56,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MOST_HEADERS:
             raise ValueError("The headers came at once, and are too long.")
         self._count, self._is_between, self.waits_since = 0, False, None
-        super().on_headers_complete()
+        if not self._is_turned_away():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._count = 0
@@ -51,6 +66,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_between, self.waits_since = True, None
         super().on_message_complete()
+
+    def _is_turned_away(self) -> bool:
+        """Answer at once if the service has no place: on a connection that is kept, where no answer is under way."""
+        parser: Any = self.parser
+        is_free = self.cycle is None or self.cycle.response_complete
+        is_plain = parser.get_method() == b"POST" and parser.get_http_version() == "1.1"
+        if not is_free or not is_plain or not parser.should_keep_alive() or parser.should_upgrade():
+            return False
+        app: Any = self.config.app  # a Frame
+        away = app.turned_away({"path": self.url.decode("latin-1"), "headers": self.headers})
+        if away is None:
+            return False
+        headers, body = away
+        lines = [b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers)]
+        self.transport.write(b"".join([b"HTTP/1.1 429 Too Many Requests\r\n", *lines, b"\r\n", body]))
+        self.cycle = _Answered()  # pyright: ignore[reportAttributeAccessIssue] # has what is asked of one that is over
+        self.on_response_complete()
+        return True
 
     def _wait(self) -> None:
         if self.waits_since is None:

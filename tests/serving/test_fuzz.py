@@ -1,6 +1,8 @@
 """Whatever the API's description allows, and much that it does not, is answered without a defect."""
 
 import http.client
+import json
+import re
 import socket
 import threading
 import time
@@ -26,12 +28,16 @@ QUIET = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function
 
 
 @pytest.fixture
-def served(version, tmp_path):
+def service(version, tmp_path):
+    settings = replace(worlds.SETTINGS, body_seconds=0.5)
+    return Service(Versions(version, settings), SqliteStore(tmp_path / "users.db"), settings, Metrics())
+
+
+@pytest.fixture
+def served(service, tmp_path):
     """Serve on a socket, with users in SQLite; return the address and a key for everything."""
     text = create_key(tmp_path / "keys.json", ["recommend", "feedback", "admin"])
     keys = Keys(tmp_path / "keys.json")
-    settings = replace(worlds.SETTINGS, body_seconds=0.5)
-    service = Service(Versions(version, settings), SqliteStore(tmp_path / "users.db"), settings, Metrics())
     app = make_app(service, Access(keys, Sessions(keys.derived("session"), 1e6), None))
     server, listening = Server(app, service, lambda: None), open_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -124,6 +130,44 @@ def test_a_kept_connection_on_which_nothing_comes_is_kept(served, monkeypatch):
         for _ in range(2):
             assert ask(kept) == (200, True)
             time.sleep(1.5)
+
+
+def test_who_is_turned_away_is_answered_at_once_and_the_connection_goes_on(served, service):
+    """With all that other answers have; whatever is the method, and whether or not the connection is kept."""
+    _, headers = served
+    lines = ["POST /v1/recommend HTTP/1.1", "Host: x", f"Authorization: {headers['Authorization']}"]
+    lines += ["Content-Type: application/json", "X-Request-Id: mine", "Content-Length: 13"]
+    body = b'{"user": "u"}'
+
+    def asked(connection, *more):
+        connection.sendall("\r\n".join([*lines, *more, "", ""]).encode() + body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer, json.loads(answer.read())
+
+    with connected(served) as kept, connected(served) as last:
+        service.listing.taken = service.settings.max_waiting
+        found = {}
+        for name, connection, more in (("kept", kept, []), ("last", last, ["Connection: close"])):
+            answer, told = asked(connection, *more)
+            assert (answer.status, answer.reason, told["error"]["code"]) == (429, "Too Many Requests", "too_busy")
+            assert (answer.getheader("retry-after"), answer.getheader("x-request-id")) == ("1", "mine")
+            found[name] = {header.lower() for header, _ in answer.getheaders()}
+        assert found["last"] - found["kept"] == {"connection"}  # which one is by uvicorn
+        assert not found["kept"] - found["last"]
+        kept.sendall(b"HEAD /v1/recommend HTTP/1.1\r\nHost: x\r\n\r\n")
+        (answer := http.client.HTTPResponse(kept, method="HEAD")).begin()
+        assert answer.status == 429
+        twice = "\r\n".join([*lines, "", ""]).encode() + body
+        kept.sendall(twice + LIVE + b"\r\n")  # one after the other without waiting
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 2:
+            answers += kept.recv(10_000)
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"429", b"200"]
+        service.listing.taken = 0
+        assert asked(kept)[0].status == 200
+    text = service.metrics.text().decode()
+    assert 'metajax_request_seconds_count{route="/v1/recommend",status="429"} 4.0' in text
 
 
 LONG = b"a" * 70_000
