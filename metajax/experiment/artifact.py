@@ -96,8 +96,12 @@ class Artifact:
 
     def takes(self, rating: float) -> bool:
         """Say whether a rating is on the scale; float32, which ratings are kept in, makes other numbers of its ends."""
-        low, high = (np.float32(end) for end in self.scale)
-        return bool(low <= np.float32(rating) <= high)
+        return bool(self.takes_each(np.array([rating], np.float32))[0])
+
+    def takes_each(self, ratings: np.ndarray) -> np.ndarray:
+        """Say of each of some ratings, float32, whether it is on the scale."""
+        low, high = np.array(self.scale, np.float32)
+        return (ratings >= low) & (ratings <= high)
 
     def parts(self) -> Parts:
         """Build the learner that `meta_params` belong to."""

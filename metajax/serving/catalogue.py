@@ -1,6 +1,6 @@
 """The items of a version in the words of its clients: ids as text, and titles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,10 @@ class Catalogue:
     def position(self, item: str) -> int | None:
         """Return where an item is, or None."""
         return self._positions.get(item)
+
+    def positions(self, items: Iterable[str]) -> list[int | None]:
+        """Return where each of some items is, or None."""
+        return list(map(self._positions.get, items))
 
     def popular(self, n: int) -> list[int]:
         """Return the n positions that were rated most in training."""

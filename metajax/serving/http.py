@@ -30,6 +30,8 @@ log = logging.getLogger("metajax.serving")
 REQUEST_ID = "metajax_request_id"
 PRINCIPAL, USER = "metajax_principal", "metajax_user"
 """Where a request's scope says who asks, and for whom: the log has hashes of both."""
+WRITE, WHOLE = "metajax_write", "metajax.response"
+"""Where a connection that can write a whole answer at once says how, and the message that holds one."""
 READINESS = ("/health/ready", "/v2/health/ready")
 """Routes that are asked again and again until the service is ready."""
 _PROCESS, _numbers = secrets.token_hex(8), count(1)
@@ -112,10 +114,16 @@ class Frame:
 
         async def send_framed(message: MutableMapping[str, Any]) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", WHOLE):
                 status = message["status"]
                 message["headers"] = [*message["headers"], *HEADERS, (b"x-request-id", request_id.encode())]
-            await send(message)
+            if message["type"] != WHOLE:
+                await send(message)
+            elif write := scope.get(WRITE):
+                await write(status, message["headers"], message["body"])
+            else:
+                await send({"type": "http.response.start", "status": status, "headers": message["headers"]})
+                await send({"type": "http.response.body", "body": message["body"]})
 
         try:
             await self._app(scope, _in_time(receive, self._settings.body_seconds), send_framed)
@@ -156,8 +164,7 @@ async def refuse(send: Send, problem: RequestError, request_id: str) -> None:
 
 async def send_json(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
     """Answer with a body that is JSON, without the framework."""
-    await send({"type": "http.response.start", "status": status, "headers": _named(body, headers)})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": WHOLE, "status": status, "headers": _named(body, headers), "body": body})
 
 
 def _named(body: bytes, headers: Headers) -> Headers:

@@ -6,9 +6,12 @@ the requests that have a place are answered in half the time.
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from metajax.serving.http import WRITE, Headers
 
 MOST_HEADERS = 1 << 16
 """Bytes of a request's line and headers, or of a body's trailers."""
@@ -58,6 +61,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._count, self._is_between, self.waits_since = 0, False, None
         if not self._is_turned_away():
             super().on_headers_complete()
+            if self.cycle is not None and self.cycle.scope["method"] == "POST":
+                self.cycle.scope[WRITE] = partial(self._answer, self.cycle)  # pyright: ignore[reportGeneralTypeIssues]
 
     def on_body(self, body: bytes) -> None:
         self._count = 0
@@ -78,12 +83,27 @@ class BoundedProtocol(HttpToolsProtocol):
         away = app.turned_away({"path": self.url.decode("latin-1"), "headers": self.headers})
         if away is None:
             return False
-        headers, body = away
-        lines = [b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers)]
-        self.transport.write(b"".join([b"HTTP/1.1 429 Too Many Requests\r\n", *lines, b"\r\n", body]))
+        self._write(429, *away)
         self.cycle = _Answered()  # pyright: ignore[reportAttributeAccessIssue] # has what is asked of one that is over
         self.on_response_complete()
         return True
+
+    async def _answer(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+        """Do what the cycle's `send` does of a whole answer to a POST, whose headers are known to be well-formed."""
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        self._write(status, headers if cycle.keep_alive else [*headers, (b"connection", b"close")], body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+    def _write(self, status: int, headers: Headers, body: bytes) -> None:
+        lines = [b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers)]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
 
     def _wait(self) -> None:
         if self.waits_since is None:

@@ -28,8 +28,11 @@ class Rated(NamedTuple):
 
 def given(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of a request: those off the scale are left out."""
+    is_on = version.artifact.takes_each(np.fromiter(ratings.values(), np.float32, len(ratings)))
+    if is_on.all():
+        return stored(ratings, version)
     low, high = version.artifact.scale
-    off = {item: rating for item, rating in ratings.items() if not version.artifact.takes(rating)}
+    off = {item: rating for (item, rating), one in zip(ratings.items(), is_on, strict=True) if not one}
     rated = stored({item: rating for item, rating in ratings.items() if item not in off}, version)
     message = off_scale(low, high)
     ignored = [Unknown(item, "off_scale", message.format(rating)) for item, rating in off.items()]
@@ -43,12 +46,12 @@ def off_scale(low: float, high: float) -> str:
 
 def stored(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of the store: another version may have had other items and another scale."""
-    found = {item: version.catalogue.position(item) for item in ratings}
-    known = [(position, ratings[item]) for item, position in found.items() if position is not None]
+    positions = version.catalogue.positions(ratings)
+    unknown = [item for item, position in zip(ratings, positions, strict=True) if position is None]
+    known = [pair for pair in zip(positions, ratings.values(), strict=True) if pair[0] is not None]
     low, high = version.artifact.scale
-    target = np.array([min(max(rating, low), high) for _, rating in known], np.float32)
-    unknown = [item for item, position in found.items() if position is None]
-    return Rated(np.array([position for position, _ in known], np.int32), target, unknown, [])
+    at, target = np.array(known, float).reshape(-1, 2).T
+    return Rated(at.astype(np.int32), np.minimum(np.maximum(target, low), high).astype(np.float32), unknown, [])
 
 
 class Choice(NamedTuple):

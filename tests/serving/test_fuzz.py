@@ -165,7 +165,10 @@ def test_who_is_turned_away_is_answered_at_once_and_the_connection_goes_on(serve
             answers += kept.recv(10_000)
         assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"429", b"200"]
         service.listing.taken = 0
-        assert asked(kept)[0].status == 200
+        for more in ([], ["Connection: close"]):
+            answer, told = asked(kept, *more)
+            assert (answer.status, len(told["items"]), answer.will_close) == (200, 10, bool(more))
+        assert is_closed(kept)
     text = service.metrics.text().decode()
     assert 'metajax_request_seconds_count{route="/v1/recommend",status="429"} 4.0' in text
 
