@@ -8,6 +8,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,11 @@ class Artifact:
         return (ratings >= low) & (ratings <= high)
 
     def parts(self) -> Parts:
-        """Build the learner that `meta_params` belong to."""
+        """Build the learner that `meta_params` belong to, once."""
+        return self._parts
+
+    @cached_property
+    def _parts(self) -> Parts:
         return make_parts(self.experiment, self.encoding, offset=self.offset, levels=self.levels)
 
 
@@ -205,7 +210,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
         choices: Experiment = decode(document["experiment"], own=experiment)
         parts = make_parts(choices, encoding, offset=document["offset"], levels=tuple(document["levels"]))
         low, high = document["scale"]
-        return Artifact(
+        artifact = Artifact(
             experiment=choices,
             encoding=encoding,
             offset=document["offset"],
@@ -223,6 +228,8 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
         raise StorageError(
             f"{folder} lacks {error}. It was written by another version; export the run again."
         ) from error
+    vars(artifact)["_parts"] = parts  # built to check the parameters: half a second of a service's start
+    return artifact
 
 
 def _check_files(folder: Path) -> None:
