@@ -155,11 +155,11 @@ def _by_turns(
     noise_variance: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve for all users, then for all items, and so on; return both, and items' covariances as `_solve` does."""
+    from scipy.sparse import csr_matrix  # a service, which fits nothing, does without
+
     (ridge, item_ridge), rng = ridges, np.random.default_rng(seed)
     item = np.hstack([np.zeros((sizes[1], 1)), rng.normal(0, 0.1, (sizes[1], len(ridge) - 1))])
     item[np.bincount(items, minlength=sizes[1]) == 0] = 0
-    from scipy.sparse import csr_matrix  # a service, which fits nothing, does without
-
     matrix = lambda values: csr_matrix((values, (users, items)), shape=sizes)  # noqa: E731
     seen = matrix(np.ones(len(centred)))
     by_item, user, unsure = seen.T.tocsr(), np.zeros((sizes[0], len(ridge))), None

@@ -228,7 +228,7 @@ def read_artifact(folder: Path, *, experiment: Experiment | None = None, public_
         raise StorageError(
             f"{folder} lacks {error}. It was written by another version; export the run again."
         ) from error
-    vars(artifact)["_parts"] = parts  # built to check the parameters: half a second of a service's start
+    vars(artifact)["_parts"] = parts  # built already, to check the parameters
     return artifact
 
 

@@ -104,9 +104,7 @@ def _sum_of_many(axis_size: int, in_batched: list[bool], weights: Array, tokens:
     has_weights, has_tokens = in_batched
     if has_weights and not has_tokens:
         return _of_many(weights, tokens), True
-    if (
-        has_weights and axis_size <= MEMBERS
-    ):  # of an ensemble, whose tokens are the same: each may be asked for many users
+    if has_weights and axis_size <= MEMBERS:  # each member of an ensemble may be asked for many users
         return jnp.stack([_sum_of_one(*one) for one in zip(weights, tokens, strict=True)]), True
     return jax.vmap(_gathered, (0 if has_weights else None, 0 if has_tokens else None))(weights, tokens), True
 

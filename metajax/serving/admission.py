@@ -1,7 +1,8 @@
 """How many requests are worked on at once, and for how long."""
 
 import asyncio
-from types import TracebackType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
@@ -22,44 +23,22 @@ class Admission:
         """Say whether every place is taken."""
         return self.taken >= self._places
 
-    def place(self) -> "Place":
-        """Return a place, which is held by `async with`.
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place.
 
         Raises:
-            RequestError: there, if there is none, or time is over.
+            RequestError: if there is none, or time is over.
         """
-        return Place(self, asyncio.timeout(self._deadline), self._deadline)
-
-    def take(self, places: int) -> None:
-        """Take so many places, or give them back."""
-        self.taken += places
-        self._gauge.set(self.taken)
-
-
-class Place:
-    """One place; written out, for a generator took twice as long to enter and to leave."""
-
-    def __init__(self, admission: Admission, timeout: asyncio.Timeout, deadline: float) -> None:
-        """Take nothing yet; time runs already."""
-        self._admission = admission
-        self._timeout = timeout
-        self._deadline = deadline
-
-    async def __aenter__(self) -> None:
-        """Take the place."""
-        if self._admission.is_full():
+        if self.is_full():
             raise too_busy()
-        self._admission.take(1)
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give the place back."""
-        self._admission.take(-1)
+        self.taken += 1
+        self._gauge.set(self.taken)
         try:
-            await self._timeout.__aexit__(kind, error, trace)
+            async with asyncio.timeout(self._deadline):
+                yield
         except TimeoutError:
             raise too_late(self._deadline) from None
-        if kind is not None and issubclass(kind, TimeoutError):
-            raise too_late(self._deadline) from None
+        finally:
+            self.taken -= 1
+            self._gauge.set(self.taken)

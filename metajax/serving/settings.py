@@ -27,8 +27,8 @@ class Buckets:
     def tasks_for(self, rows: int, k: int) -> tuple[int, ...]:
         """Return the sizes of batches with so many rows and lists of k: one or as many as fit, where either is long.
 
-        Those are rarer. A program for 4 takes 10 MB with the flagship, 16 MB of long histories, and without it 4 of
-        long histories wait five milliseconds longer.
+        Those are rarer. A program for 4 takes 10 MB or more with the flagship, and without it 4 of long histories wait
+        five milliseconds longer.
         """
         if rows == self.rows[0] and k == self.lists[0]:
             return self.tasks

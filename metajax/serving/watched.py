@@ -1,8 +1,8 @@
 """A store that is watched: how long its calls take, and how many fail."""
 
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from metajax.errors import StoreError
 from metajax.serving.metrics import Metrics
@@ -40,24 +40,13 @@ class WatchedStore:
     async def close(self) -> None:
         await self._store.close()
 
-    def _watched(self, call: str) -> "_Watch":
-        return _Watch(self._metrics, call)
-
-
-class _Watch:
-    """One call; written out, for a generator took twice as long to enter and to leave."""
-
-    def __init__(self, metrics: Metrics, call: str) -> None:
-        self._metrics = metrics
-        self._call = call
-        self._began = time.perf_counter()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, StoreError):
-            self._metrics.store_errors.labels(self._call).inc()
-        self._metrics.store_seconds.labels(self._call).observe(time.perf_counter() - self._began)
+    @contextmanager
+    def _watched(self, call: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except StoreError:
+            self._metrics.store_errors.labels(call).inc()
+            raise
+        finally:
+            self._metrics.store_seconds.labels(call).observe(time.perf_counter() - began)
