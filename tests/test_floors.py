@@ -1,6 +1,8 @@
 """Imports go down only: the floors of the house, and who may not know whom."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -164,3 +166,11 @@ def test_every_way_to_import_is_seen(source, expected, is_package):
 )
 def test_what_goes_up_is_refused(importer, imported, why):
     assert why in (objection(importer, imported) or "")
+
+
+def test_a_service_loads_nothing_that_fits_or_plots():
+    """They would be memory that every replica holds, and time until it is ready."""
+    heavy = ("scipy", "matplotlib", "optuna", "grain")
+    code = f"import sys, metajax.serving.server, metajax.serving.versions; print(set({heavy}) & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
