@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
@@ -70,7 +69,7 @@ class Recommender:
     @cached_property
     def representations(self) -> PyTree:
         """The catalogue's item representations."""
-        items = jax.tree.map(jnp.asarray, self.artifact.items)
+        items = jax.device_put(self.artifact.items)
         return jax.jit(self.learner.represent)(self.artifact.meta_params, items)
 
     def adapt(self, ratings: Mapping[Any, float], *, user: Mapping[str, Any] | None = None) -> "AdaptedUser":
@@ -88,7 +87,24 @@ class Recommender:
         _refuse_twice(found)
         positions = np.array(list(found.values()), np.int32)
         target = np.array([self._checked(item, rating) for item, rating in ratings.items()], np.float32)
-        return self._adapted(positions, target, self._encoded(user) if user else self._unknown_user)
+        return self._adapted(positions, target, self.encoded(user))
+
+    def encoded(self, user: Mapping[str, Any] | None) -> PyTree:
+        """Encode what is known about a person.
+
+        Raises:
+            DataError: for a feature that the model does not know.
+        """
+        if not user:
+            return self._unknown_user
+        names = self.artifact.user_features
+        if strangers := [name for name in user if name not in names]:
+            close = get_close_matches(str(strangers[0]), names, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise DataError(f"The model knows no feature {strangers[0]!r} of users; it knows {sorted(names)}.{meant}")
+        known = pl.DataFrame({name: [value] for name, value in user.items()})
+        features = self.artifact.encoding.encode_users(known)
+        return {name: jax.device_put(column[0]) for name, column in features.items()}
 
     def warm_up(self, *, max_ratings: int = 128, n: int = 10) -> None:
         """Compile all that up to `max_ratings` ratings and lists of up to `n` items need: later nothing compiles."""
@@ -128,7 +144,7 @@ class Recommender:
         """
         _check_length(n)
         allowed = self.artifact.num_ratings >= min_ratings
-        return self.matches(*nearest(self._directions, self.position(item), n, allowed))
+        return self.matches(*nearest(self.directions, self.position(item), n, allowed))
 
     def search(self, text: str, n: int = 10) -> list[Match]:
         """Return the items whose titles (or ids, where there are none) match a text best; see `TitleSearch`."""
@@ -194,7 +210,8 @@ class Recommender:
         return bool(np.isfinite(self.bounds).all()) and len(self.artifact.levels) > 1
 
     @cached_property
-    def _directions(self) -> np.ndarray:
+    def directions(self) -> np.ndarray:
+        """Of each item, what is alike of items that are alike, `[items, d]`: unit vectors."""
         by_representation = item_directions(self.representations)
         if by_representation is not None:
             return by_representation
@@ -226,21 +243,11 @@ class Recommender:
 
     @cached_property
     def _num_ratings(self) -> jax.Array:
-        return jnp.asarray(self.artifact.num_ratings)
+        return jax.device_put(self.artifact.num_ratings)
 
     @cached_property
     def _unknown_user(self) -> PyTree:
         return self.artifact.new_user()
-
-    def _encoded(self, user: Mapping[str, Any]) -> PyTree:
-        names = self.artifact.user_features
-        if strangers := [name for name in user if name not in names]:
-            close = get_close_matches(str(strangers[0]), names, n=1)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
-            raise DataError(f"The model knows no feature {strangers[0]!r} of users; it knows {sorted(names)}.{meant}")
-        known = pl.DataFrame({name: [value] for name, value in user.items()})
-        features = self.artifact.encoding.encode_users(known)
-        return {name: jnp.asarray(column[0]) for name, column in features.items()}
 
     def _near(self, text: str) -> list[str]:
         lower = {title.lower(): title for title in self._titles}

@@ -1,5 +1,7 @@
 """Which items are alike, to a learner: by their representations, or by whom it predicts to like them."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,21 +22,39 @@ def synthetic_predictions(
     num_ratings: np.ndarray,
     levels: tuple[float, ...],
 ) -> np.ndarray:
-    """Return `[SYNTHETIC_USERS, items]` predictions for a fixed set of users who rate what many rate, at random.
+    """Return `[SYNTHETIC_USERS, items]` predictions for the users of `synthetic_ratings`.
 
     Arguments are those of `metajax.ranking.questioner.Questioner`.
     """
+    given = synthetic_ratings(num_ratings, levels)
+    return np.asarray(jax.jit(predicting_each(learner))(meta_params, representations, user, *given))
+
+
+def synthetic_ratings(num_ratings: np.ndarray, levels: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions and ratings, `[SYNTHETIC_USERS, rated]`: always the same users, who rate what many rate."""
     rng = np.random.default_rng(0)
     met = np.unique(met_items(num_ratings, 512))
     size = min(SYNTHETIC_RATINGS, len(met))
     positions = np.array([rng.choice(met, size, replace=False) for _ in range(SYNTHETIC_USERS)], np.int32)
-    target = jnp.asarray(rng.choice(levels, positions.shape), jnp.result_type(float))
+    return positions, rng.choice(levels, positions.shape).astype(jnp.result_type(float))
 
-    def predict(one: tuple[jax.Array, jax.Array]) -> jax.Array:
-        state = adapt_to(learner)(meta_params, representations, user, *one)
-        return learner.predict(meta_params, state, representations).mean
 
-    return np.asarray(jax.jit(lambda given: jax.lax.map(predict, given))((jnp.asarray(positions), target)))
+def predicting_each(learner: Learner) -> Callable[..., jax.Array]:
+    """Return `(meta_params, representations, user, positions, target) -> means`, `[users, items]`: one after another.
+
+    `positions` and `target` are `[users, rated]`; nothing else is known of any of them than of `user`.
+    """
+
+    def predictions(
+        meta_params: PyTree, representations: PyTree, user: PyTree, positions: jax.Array, target: jax.Array
+    ) -> jax.Array:
+        def predict(one: tuple[jax.Array, jax.Array]) -> jax.Array:
+            state = adapt_to(learner)(meta_params, representations, user, *one)
+            return learner.predict(meta_params, state, representations).mean
+
+        return jax.lax.map(predict, (positions, target))
+
+    return predictions
 
 
 def item_directions(representations: PyTree) -> np.ndarray | None:

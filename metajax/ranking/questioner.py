@@ -76,7 +76,7 @@ class Questioner:
         self._by_popularity = np.argsort(-num_ratings.astype(np.int64), kind="stable")
         self._sample = met_items(num_ratings, SAMPLE)
         self._predict = jax.jit(learner.predict)
-        self._ask = jax.jit(self.informative, static_argnames="n")
+        self._ask = jax.jit(self.informative, static_argnames="size")
 
     @property
     def default(self) -> str:
@@ -111,7 +111,7 @@ class Questioner:
             )
         if strategy == "information":
             open_now, size = self.open_questions(excluded), 1 << (n - 1).bit_length()  # so that few programs compile
-            found = self._ask(self._meta_params, self._representations, state, open_now, n=size)
+            found = self._ask(self._meta_params, self._representations, state, open_now, n, size=size)
             return self.chosen(found, open_now, n)
         candidates = self._candidates(excluded)
         worth = self._worth(state, candidates, strategy, seed)
@@ -126,13 +126,20 @@ class Questioner:
         return OpenQuestions(filled, known, np.arange(size) < len(candidates), self._sample)
 
     def informative(
-        self, meta_params: PyTree, representations: PyTree, state: PyTree, of: "OpenQuestions", *, n: int
+        self,
+        meta_params: PyTree,
+        representations: PyTree,
+        state: PyTree,
+        of: "OpenQuestions",
+        n: jax.Array | int,
+        *,
+        size: int,
     ) -> Asked:
-        """Choose n questions for an adapted user by the greedy rule; not compiled."""
+        """Choose n questions for an adapted user by the greedy rule, of at most `size`; not compiled."""
         deviation = (self._levels[-1] - self._levels[0]) / 4
-        ask = most_informative(self._learner, n, deviation=deviation)
+        ask = most_informative(self._learner, size, deviation=deviation)
         rows, sample = _rows(representations, of.positions), _rows(representations, of.sample)
-        return ask(meta_params, state, rows, jnp.asarray(of.known), jnp.asarray(of.is_open), sample)
+        return ask(meta_params, state, rows, jnp.asarray(of.known), jnp.asarray(of.is_open), sample, n)
 
     @staticmethod
     def chosen(found: Asked, of: "OpenQuestions", n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,10 +43,11 @@ class ValueQuestions(Protocol):
 
 @runtime_checkable
 class Ask(Protocol):
-    """`(meta_params, state, questions, known, allowed, sample) -> Asked`.
+    """`(meta_params, state, questions, known, allowed, sample, wanted) -> Asked`.
 
     `known`, `[questions]`, is the chance, up to a factor, that a user knows the item; `allowed`, bool, says which may
-    be asked. The other arguments are those of `ValueQuestions`.
+    be asked. `wanted` of them are chosen, each at the same cost; by default as many as there is room for. The other
+    arguments are those of `ValueQuestions`.
     """
 
     def __call__(
@@ -57,6 +58,7 @@ class Ask(Protocol):
         known: Float[Array, " questions"],
         allowed: Bool[Array, " questions"],
         sample: PyTree,
+        wanted: jax.Array | int = ...,
     ) -> Asked: ...
 
 
@@ -120,18 +122,21 @@ def most_informative(learner: Learner, n: int, *, deviation: float = 1.0) -> Ask
         known: Float[Array, " questions"],
         allowed: Bool[Array, " questions"],
         sample: PyTree,
+        wanted: jax.Array | int = n,
     ) -> Asked:
-        def one(carry: tuple[PyTree, jax.Array], _: None) -> tuple[tuple[PyTree, jax.Array], Asked]:
-            state, is_open = carry
+        def one(number: jax.Array, carry: tuple[PyTree, jax.Array, Asked]) -> tuple[PyTree, jax.Array, Asked]:
+            state, is_open, asked = carry
             worth = jnp.where(is_open, known * value(meta_params, state, questions, sample), -jnp.inf)
             best = jnp.argmax(worth)
             row = jax.tree.map(lambda leaf: leaf[best][None], questions)
             answer = learner.predict(meta_params, state, row).mean
             state = learner.adapt(meta_params, state, Examples(row, answer, jnp.ones_like(answer)))
             position = jnp.where(is_open[best], best, -1).astype(jnp.int32)
-            return (state, is_open.at[best].set(False)), Asked(position, worth[best])
+            asked = Asked(asked.positions.at[number].set(position), asked.values.at[number].set(worth[best]))
+            return state, is_open.at[best].set(False), asked
 
-        return jax.lax.scan(one, (state, allowed), length=n)[1]
+        nothing = Asked(jnp.full(n, -1, jnp.int32), jnp.full(n, -jnp.inf, known.dtype))
+        return jax.lax.fori_loop(0, wanted, one, (state, allowed, nothing))[-1]
 
     return ask
 

@@ -111,7 +111,7 @@ def asking(learner: Learner) -> Wrapped:
 
 
 def informing(adapt: Wrapped, questioner: Questioner) -> Wrapped:
-    """Return `(all that adapt takes, open now) -> Asked`: what to ask next, by how much an answer would tell."""
+    """Return `(all that adapt takes, open now, n) -> Asked`: the n that would tell most."""
 
     def informative(
         meta_params: PyTree,
@@ -120,8 +120,9 @@ def informing(adapt: Wrapped, questioner: Questioner) -> Wrapped:
         positions: jax.Array,
         target: jax.Array,
         open_now: OpenQuestions,
+        n: jax.Array,
     ) -> Asked:
         state = adapt(meta_params, representations, user, positions, target)
-        return questioner.informative(meta_params, representations, state, open_now, n=QUESTIONS)
+        return questioner.informative(meta_params, representations, state, open_now, n, size=QUESTIONS)
 
     return jax.jit(informative)

@@ -16,6 +16,7 @@ from metajax import files
 from metajax.errors import DataError, StorageError
 from metajax.ranking import BLOCK, is_linear
 from metajax.ranking.explainer import explanation
+from metajax.ranking.neighbours import item_directions, predicting_each, prediction_directions, synthetic_ratings
 from metajax.ranking.questions import Asked
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
@@ -70,7 +71,8 @@ class Version:
         self._asked = informing(self._adapt_to_ask, recommender.questioner)
         self._asked_rows = ASKED_ROWS if self.grows else EXPLAINED_ROWS
         self._compiled: dict[tuple[int, ...] | str, Callable[..., Any]] = {}
-        self._nobody = self._encoded({})
+        self._begin = jax.jit(recommender.learner.begin)
+        self._nobody = self.recommender.encoded({})
         self._priors: dict[int, PyTree] = {}
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
@@ -131,7 +133,7 @@ class Version:
     ) -> np.ndarray:
         """Return `[explained, rated]` how much each of a user's latest ratings moved each of some predictions."""
         rated, ratings = _latest(positions, target, EXPLAINED_ROWS)
-        count, user = min(len(positions), EXPLAINED_ROWS), self._encoded(features) if features else self._nobody
+        count, user = min(len(positions), EXPLAINED_ROWS), self.recommender.encoded(features)
         parts = [explained[start : start + EXPLAINED] for start in range(0, len(explained), EXPLAINED)]
         padded = [np.pad(part, (0, EXPLAINED - len(part))) for part in parts]
         of = (self._meta_params, self._representations, user, rated, ratings)
@@ -152,7 +154,8 @@ class Version:
         of, questioner = (self._meta_params, self._representations, self._nobody, rated, ratings), self._questioner
         if self._asks_by_answers:
             open_now = questioner.open_questions(excluded)
-            return questioner.chosen(self._compiled.get("asked", self._asked)(*of, open_now), open_now, n)
+            found = self._compiled.get("asked", self._asked)(*of, open_now, np.int32(n))
+            return questioner.chosen(found, open_now, n)
         strategy = "popularity_entropy" if self.recommender.predicts_ratings else "popularity"
         return questioner.ask(self._adapt_to_ask(*of), n, strategy=strategy, excluded=excluded)
 
@@ -180,8 +183,9 @@ class Version:
             self._compiled["effects"] = self._program(traces, self._explain, of, jax.tree.structure(0), "effects")
         if self._asks_by_answers and "asked" not in self._compiled:
             rated = np.full(self._asked_rows, -1, np.int32), np.zeros(self._asked_rows, np.float32)
-            of = (self._nobody, *rated, self._questioner.open_questions(rated[0]))
+            of = (self._nobody, *rated, self._questioner.open_questions(rated[0]), np.int32(1))
             self._compiled["asked"] = self._program(traces, self._asked, of, OF_ASKED, "asked")
+        self._find_alike(traces)
         if forget:
             jax.clear_caches()
         self.start({})
@@ -202,6 +206,16 @@ class Version:
             traces, partial(self._answer, k=k), (starts, *ratings, nothing), of_both, f"answer {users} {rows} {k}"
         )
         jax.block_until_ready(self.answer(starts, *ratings, nothing, k))
+
+    def _find_alike(self, traces: Path | None) -> None:
+        """Find what makes items alike, as the recommender would, by a program that is kept."""
+        if "directions" in vars(self.recommender) or item_directions(self._representations) is not None:
+            return
+        given = synthetic_ratings(self.artifact.num_ratings, self.artifact.levels)
+        of, predict = (self._nobody, *given), predicting_each(self.recommender.learner)
+        program = self._program(traces, predict, of, jax.tree.structure(0), "predictions for synthetic users")
+        predictions = np.asarray(program(self._meta_params, self._representations, *of))
+        self.recommender.directions = prediction_directions(predictions)
 
     def _program(
         self, folder: Path | None, function: Callable[..., Any], arguments: Sequence[Any], result: Any, name: str
@@ -225,11 +239,8 @@ class Version:
         return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
 
     def _start(self, features: Mapping[str, Any]) -> PyTree:
-        return self.recommender.adapt({}, user=features).state if self.is_exact else self._encoded(features)
-
-    def _encoded(self, features: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        known = pl.DataFrame({name: [value] for name, value in ({"user": "new"} | dict(features)).items()})
-        return {name: column[0] for name, column in self.artifact.encoding.encode_users(known).items()}
+        user = self.recommender.encoded(features)
+        return self._begin(self._meta_params, user) if self.is_exact else user
 
     def _is_linear(self) -> bool:
         if len(self.catalogue) <= BLOCK:

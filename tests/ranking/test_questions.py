@@ -69,7 +69,11 @@ def test_questions_are_chosen_one_after_another():
     learner = bayesian_linear(linear_model(), item_width=3)
     meta_params, state, questions, sample = somebody(learner)
     known, allowed = jnp.array([1.0, 1.0, 0.5, 1.0, 2.0, 1.0]), jnp.array([True, True, True, False, True, True])
-    found = jax.jit(most_informative(learner, 6))(meta_params, state, questions, known, allowed, sample)
+    ask = jax.jit(most_informative(learner, 6))
+    found = ask(meta_params, state, questions, known, allowed, sample, 6)
+    few = ask(meta_params, state, questions, known, allowed, sample, 2)
+    assert few.positions.tolist() == [*found.positions[:2].tolist(), -1, -1, -1, -1]
+    np.testing.assert_array_equal(few.values, [*found.values[:2], *[-np.inf] * 4])
     assert sorted(found.positions.tolist()) == [-1, 0, 1, 2, 4, 5]
     assert np.isneginf(found.values[-1])
     value, adapt = jax.jit(variance_reduction(learner)), jax.jit(learner.adapt)
