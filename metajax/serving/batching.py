@@ -5,7 +5,7 @@ batch. JAX releases the interpreter while it computes, so that requests are read
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from metajax.serving.metrics import Metrics
+from metajax.serving.packing import Packed
 from metajax.serving.requests import Choice
 from metajax.serving.settings import Buckets
 from metajax.serving.version import Leaves, Version
@@ -73,12 +74,12 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     version = jobs[0].version
     rows = Buckets.smallest(buckets.rows, max(len(job.positions) for job in jobs))
     k = Buckets.smallest(buckets.lists_for(rows), max(job.n for job in jobs))
-    padded = [*jobs, *[jobs[0]] * (Buckets.smallest(buckets.tasks_for(rows, k), len(jobs)) - len(jobs))]
-    adapted, allowed = version.together([job.start for job in padded]), _allowed(padded)
-    *earlier, latest = _rounds(padded, buckets)
-    for ratings in earlier:  # a list that nobody wants, so that long histories have no program of their own
-        adapted, _ = version.answer(adapted, *ratings, allowed, k)
-    adapted, lists = version.answer(adapted, *latest, allowed, k)
+    users = Buckets.smallest(buckets.tasks_for(rows, k), len(jobs))
+    adapted = version.together([*(job.start for job in jobs), *[version.prior] * (users - len(jobs))])
+    *earlier, latest = _rounds(jobs, users, rows)
+    for batch in earlier:  # a list that nobody wants, so that long histories have no program of their own
+        adapted, _ = version.answer(adapted, batch, k)
+    adapted, lists = version.answer(adapted, latest, k)
     wants = any(job.wants_state for job in jobs)
     states = jax.tree.map(np.asarray, adapted) if wants else None
     positions, scores, variances, losses = map(np.asarray, lists)
@@ -95,29 +96,16 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     ]
 
 
-def _allowed(jobs: Sequence[Job]) -> np.ndarray:
-    """Return bool `[users, items]`, what may be listed."""
-    allowed = np.stack([job.choice.among for job in jobs])
-    without = [job.choice.without for job in jobs]
-    allowed[np.repeat(np.arange(len(jobs)), [len(closed) for closed in without]), np.concatenate(without)] = False
-    return allowed
-
-
-def _rounds(jobs: Sequence[Job], buckets: Buckets) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return positions and target, `[users, rows]`: of histories beyond the largest bucket, one part after another."""
-    longest = max(len(job.positions) for job in jobs)
-    size = Buckets.smallest(buckets.rows, longest)
-    starts = range(0, max(longest, 1), size) if jobs[0].version.is_exact else [max(longest - size, 0)]
-    rounds = []
-    for start in starts:
-        positions, target = np.full((len(jobs), size), -1, np.int32), np.zeros((len(jobs), size), np.float32)
+def _rounds(jobs: Sequence[Job], users: int, rows: int) -> Iterator[Packed]:
+    """Yield what users rated: of histories beyond the largest bucket, one part after another."""
+    version, longest = jobs[0].version, max(len(job.positions) for job in jobs)
+    for start in range(0, max(longest, 1), rows) if version.is_exact else [None]:
+        batch = Packed(users, rows, len(version.catalogue))
         for row, job in enumerate(jobs):
-            first = start if jobs[0].version.is_exact else max(len(job.positions) - size, 0)
-            part = slice(first, first + size)
-            count = len(job.positions[part])
-            positions[row, :count], target[row, :count] = job.positions[part], job.target[part]
-        rounds.append((positions, target))
-    return rounds
+            first = max(len(job.positions) - rows, 0) if start is None else start
+            batch.rate(row, job.positions[first : first + rows], job.target[first : first + rows])
+            batch.allow(row, job.choice.among, job.choice.without)
+        yield batch
 
 
 def _tell(jobs: Sequence[Job], found: Sequence[Answer | Exception]) -> None:

@@ -13,6 +13,7 @@ from jax.stages import Wrapped
 from metajax.ranking import BLOCK, adapt_to, linear_score, predicted_score, ranker
 from metajax.ranking.questioner import OpenQuestions, Questioner
 from metajax.ranking.questions import Asked
+from metajax.serving.packing import unpacked
 from metajax.types import Learner, Prediction, PyTree
 
 MEASURED = 32
@@ -48,9 +49,9 @@ def adapting(learner: Learner) -> Wrapped:
 
 
 def answering(learner: Learner, *, linear: bool) -> Wrapped:
-    """Return `(meta_params, representations, starts, positions, target, allowed, k=) -> (states, Lists)`.
+    """Return `(meta_params, representations, starts, packed, k=) -> (states, Lists)`; `packed` is `Packed.bytes`.
 
-    It adapts as `adapting` does, to `positions` and `target`, `[users, rows]`; `allowed` is bool `[users, items]`. A
+    It adapts as `adapting` does, and ranks what is allowed. A
     learner that has `compact` predicts from as many ratings as there are rows: its states hold no more, or rows are
     the most. A barrier lies between adapting and ranking: without one XLA computes the state anew wherever it is read,
     which takes twice as long. Two programs were slower, for the thread waits for the interpreter between them.
@@ -83,12 +84,11 @@ def answering(learner: Learner, *, linear: bool) -> Wrapped:
         meta_params: PyTree,
         representations: PyTree,
         starts: PyTree,
-        positions: jax.Array,
-        target: jax.Array,
-        allowed: jax.Array,
+        packed: jax.Array,
         *,
         k: int,
     ) -> tuple[PyTree, Lists]:
+        positions, target, allowed = unpacked(packed, len(jax.tree.leaves(representations)[0]))
         adapted = adapt(meta_params, representations, starts, positions, target)
         states = jax.lax.optimization_barrier(adapted)
         each = jax.vmap(partial(rank, k=k), in_axes=(None, None, 0, 0, 0, 0))

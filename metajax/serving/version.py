@@ -20,6 +20,7 @@ from metajax.ranking.neighbours import item_directions, predicting_each, predict
 from metajax.ranking.questions import Asked
 from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
+from metajax.serving.packing import Packed
 from metajax.serving.problems import invalid
 from metajax.serving.programs import Lists, adapting, answering, asking, informing
 from metajax.serving.settings import Buckets
@@ -116,16 +117,14 @@ class Version:
             self._priors[len(starts)] = jax.tree.map(jnp.asarray, self._stacked(starts))
         return self._priors[len(starts)]
 
-    def answer(
-        self, starts: PyTree, positions: np.ndarray, target: np.ndarray, allowed: np.ndarray, k: int
-    ) -> tuple[PyTree, Lists]:
-        """Adapt users to their ratings, `[users, rows]`, from `starts` on, and rank the `allowed` items for them.
+    def answer(self, starts: PyTree, batch: Packed, k: int) -> tuple[PyTree, Lists]:
+        """Adapt users to their ratings, from `starts` on, and rank what they may be shown.
 
         Returns:
-            The states, of which others may go on, and lists of up to k of `allowed`, bool `[users, items]`.
+            The states, of which others may go on, and lists of up to k items.
         """
-        arguments = (self._meta_params, self._representations, starts, positions, target, allowed)
-        compiled = self._compiled.get((*positions.shape, k))
+        arguments = (self._meta_params, self._representations, starts, batch.bytes)
+        compiled = self._compiled.get((*batch.positions.shape, k))
         return compiled(*arguments) if compiled else self._answer(*arguments, k=k)
 
     def effects(
@@ -199,13 +198,12 @@ class Version:
         """Compile what a batch of so many users and rows needs for lists of k, unless that is done."""
         if (users, rows, k) in self._compiled:
             return
-        ratings = np.full((users, rows), -1, np.int32), np.zeros((users, rows), np.float32)
+        nobody = Packed(users, rows, len(self.catalogue))
         starts, of_both = self.together([self.prior] * users), treedef_tuple((self._of_states, OF_LISTS))
-        nothing = np.zeros((users, len(self.catalogue)), bool)
         self._compiled[users, rows, k] = self._program(
-            traces, partial(self._answer, k=k), (starts, *ratings, nothing), of_both, f"answer {users} {rows} {k}"
+            traces, partial(self._answer, k=k), (starts, nobody.bytes), of_both, f"answer {users} {rows} {k}"
         )
-        jax.block_until_ready(self.answer(starts, *ratings, nothing, k))
+        jax.block_until_ready(self.answer(starts, nobody, k))
 
     def _find_alike(self, traces: Path | None) -> None:
         """Find what makes items alike, as the recommender would, by a program that is kept."""

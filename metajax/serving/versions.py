@@ -11,6 +11,7 @@ import numpy as np
 
 from metajax.errors import MetajaxError, StorageError
 from metajax.recommender import artifact_folder
+from metajax.serving.packing import Packed
 from metajax.serving.problems import RequestError
 from metajax.serving.schemas import ModelInfo, Models
 from metajax.serving.settings import Settings
@@ -157,10 +158,9 @@ class Versions:
 def _checked(version: Version, settings: Settings, forget: bool = False) -> Version:
     """Compile a version, and see that what it predicts are numbers."""
     version.warm_up(settings.buckets, forget=forget, traces=settings.traces)
-    shape = (1, settings.buckets.rows[0])
-    nothing = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-    start, everything = version.together([version.prior]), np.ones((1, len(version.catalogue)), bool)
-    _, lists = version.answer(start, *nothing, everything, settings.buckets.lists[-1])
+    nobody = Packed(1, settings.buckets.rows[0], len(version.catalogue))
+    nobody.allowed[:] = True
+    _, lists = version.answer(version.together([version.prior]), nobody, settings.buckets.lists[-1])
     if not (np.asarray(lists.positions)[0] >= 0).any():
         raise StorageError(f"The model {version.name} predicts no number for any item. Train it again.")
     return version

@@ -156,7 +156,7 @@ def test_long_histories_are_answered_alone_or_in_the_largest_batch(version, monk
     assert Buckets(rows=(4, 8), lists=(5, 10)).lists_for(8) == (10,)
     sizes = []
     answer = version.answer
-    monkeypatch.setattr(version, "answer", lambda *of: sizes.append(of[1].shape) or answer(*of))
+    monkeypatch.setattr(version, "answer", lambda *of: sizes.append(of[1].positions.shape) or answer(*of))
     jobs, before = asyncio.run(jobs_in_loop(version, [8, 1])), compilations()
     buckets = Buckets(tasks=(1, 2, 4), rows=(4, 8), lists=(100,))
     together, alone = run(jobs, buckets), [run([job], buckets)[0] for job in jobs]

@@ -16,6 +16,7 @@ from serving import worlds
 from metajax.cli import main
 from metajax.experiment.artifact import write_artifact
 from metajax.recommender import Recommender
+from metajax.serving.packing import Packed
 from metajax.serving.settings import Buckets, Settings
 from metajax.serving.version import Version
 from metajax.training.compilations import compilations
@@ -211,13 +212,9 @@ def test_a_version_that_is_let_go_is_freed_without_the_collector(as_services_run
     gc.disable()
     try:
         version = Version(Recommender(worlds.make_artifact()), "one")
-        version.answer(version.together([version.prior]), *nobody(), np.ones((1, len(version.catalogue)), bool), 1)
+        version.answer(version.together([version.prior]), Packed(1, 4, len(version.catalogue)), 1)
         gone = weakref.ref(version)
         del version
         assert gone() is None
     finally:
         gc.enable()
-
-
-def nobody():
-    return np.full((1, 4), -1, np.int32), np.zeros((1, 4), np.float32)
