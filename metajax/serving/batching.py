@@ -83,7 +83,8 @@ def run(jobs: Sequence[Job], buckets: Buckets) -> list[Answer]:
     wants = any(job.wants_state for job in jobs)
     states = jax.tree.map(np.asarray, adapted) if wants else None
     positions, scores, variances, losses = map(np.asarray, lists)
-    found = [min(int((row >= 0).sum()), job.n) for row, job in zip(positions, jobs, strict=False)]
+    listed = (positions >= 0).sum(axis=1).tolist()
+    found = [min(count, job.n) for count, job in zip(listed, jobs, strict=False)]
     return [
         Answer(
             positions[row, : found[row]],

@@ -44,8 +44,7 @@ async def plan(version: Version, request: Request, store: UserStore, max_state: 
         return Plan(start, everything, everything, False, NOBODY)
     record = await read(store, request.user, version)
     everything = requests.stored(record.ratings(), version)
-    is_worth_it = version.is_exact and not version.grows  # else adapting to all ratings is as cheap as reading a state
-    may_store = is_worth_it and not request.features and sum(leaf.nbytes for leaf in start) <= max_state
+    may_store = version.stores_states and not request.features and sum(leaf.nbytes for leaf in start) <= max_state
     anew = Plan(start, everything, everything, may_store and bool(record.events), record)
     if record.state is None or not may_store:
         return anew

@@ -49,12 +49,13 @@ def adapting(learner: Learner) -> Wrapped:
 
 
 def answering(learner: Learner, *, linear: bool) -> Wrapped:
-    """Return `(meta_params, representations, starts, packed, k=) -> (states, Lists)`; `packed` is `Packed.bytes`.
+    """Return `(meta_params, representations, starts, packed, k=, with_states=) -> (states, Lists)`.
 
-    It adapts as `adapting` does, and ranks what is allowed. A
-    learner that has `compact` predicts from as many ratings as there are rows: its states hold no more, or rows are
-    the most. A barrier lies between adapting and ranking: without one XLA computes the state anew wherever it is read,
-    which takes twice as long. Two programs were slower, for the thread waits for the interpreter between them.
+    It adapts as `adapting` does, and ranks what is allowed; `packed` is `Packed.bytes`. Without states () is returned,
+    in .96 of the time. A learner that has `compact` predicts from as many ratings as there are rows: its states hold no
+    more, or rows are the most. A barrier lies between adapting and ranking: without one XLA computes the state anew
+    wherever it is read, which takes twice as long. Two programs were slower, for the thread waits for the interpreter
+    between them.
     """
     adapt, score = adapting(learner), linear_score(learner) if linear else predicted_score(learner)
 
@@ -87,14 +88,16 @@ def answering(learner: Learner, *, linear: bool) -> Wrapped:
         packed: jax.Array,
         *,
         k: int,
+        with_states: bool = True,
     ) -> tuple[PyTree, Lists]:
         positions, target, allowed = unpacked(packed, len(jax.tree.leaves(representations)[0]))
         adapted = adapt(meta_params, representations, starts, positions, target)
         states = jax.lax.optimization_barrier(adapted)
         each = jax.vmap(partial(rank, k=k), in_axes=(None, None, 0, 0, 0, 0))
-        return states, each(meta_params, representations, states, positions, target, allowed)
+        lists = each(meta_params, representations, states, positions, target, allowed)
+        return states if with_states else (), lists
 
-    return jax.jit(answers, static_argnames="k")
+    return jax.jit(answers, static_argnames=("k", "with_states"))
 
 
 def asking(learner: Learner) -> Wrapped:

@@ -28,10 +28,10 @@ class Rated(NamedTuple):
 
 def given(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of a request: those off the scale are left out."""
-    is_on = version.artifact.takes_each(np.fromiter(ratings.values(), np.float32, len(ratings)))
-    if is_on.all():
-        return stored(ratings, version)
     low, high = version.artifact.scale
+    if not ratings or low <= min(ratings.values()) <= max(ratings.values()) <= high:
+        return stored(ratings, version)
+    is_on = version.artifact.takes_each(np.fromiter(ratings.values(), np.float32, len(ratings)))
     off = {item: rating for (item, rating), one in zip(ratings.items(), is_on, strict=True) if not one}
     rated = stored({item: rating for item, rating in ratings.items() if item not in off}, version)
     message = off_scale(low, high)
@@ -47,11 +47,14 @@ def off_scale(low: float, high: float) -> str:
 def stored(ratings: Mapping[str, float], version: Version) -> Rated:
     """Read ratings of the store: another version may have had other items and another scale."""
     positions = version.catalogue.positions(ratings)
-    unknown = [item for item, position in zip(ratings, positions, strict=True) if position is None]
-    known = [pair for pair in zip(positions, ratings.values(), strict=True) if pair[0] is not None]
-    low, high = version.artifact.scale
-    at, target = np.array(known, float).reshape(-1, 2).T
-    return Rated(at.astype(np.int32), np.minimum(np.maximum(target, low), high).astype(np.float32), unknown, [])
+    unknown = []
+    if None in positions:
+        unknown = [item for item, position in zip(ratings, positions, strict=True) if position is None]
+        known = zip(ratings.items(), positions, strict=True)
+        ratings = {item: rating for (item, rating), position in known if position is not None}
+        positions = version.catalogue.positions(ratings)
+    target, (low, high) = np.fromiter(ratings.values(), np.float32, len(ratings)), version.artifact.scale
+    return Rated(np.array(positions, np.int32), np.minimum(np.maximum(target, low), high), unknown, [])
 
 
 class Choice(NamedTuple):

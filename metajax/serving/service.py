@@ -229,7 +229,8 @@ class Service:
 def listed(version: Version, answer: Answer) -> list[Item]:
     """Return the items of an answer: scores on the scale, uncertainties as standard deviations."""
     ids, titles = version.catalogue.ids, version.catalogue.titles
-    scores = answer.scores.clip(*version.bounds).tolist()
+    low, high = version.bounds
+    scores = np.minimum(np.maximum(answer.scores, low), high).tolist()
     deviations = np.sqrt(answer.variances).tolist()
     return [
         Item(ids[position], titles[position], score, None if math.isnan(deviation) else deviation)

@@ -39,6 +39,7 @@ EXPLAINED = 16
 ASKED_ROWS = 24
 """Ratings that questions are chosen by of a learner whose predictions cost by the room for ratings: the latest."""
 
+NOTHING = jax.tree.structure(())
 OF_ASKED = jax.tree.structure(Asked(*[jax.ShapeDtypeStruct((), np.float32)] * 2))  # pyright: ignore[reportArgumentType]
 OF_LISTS = jax.tree.structure(Lists(*[jax.ShapeDtypeStruct((), np.float32)] * 4))  # pyright: ignore[reportArgumentType]
 
@@ -64,6 +65,7 @@ class Version:
         self._meta_params = jax.tree.map(jnp.asarray, artifact.meta_params)
         self._representations = recommender.representations
         self.grows = recommender.learner.compact is not None
+        self.stores_states = self.is_exact and not self.grows  # else adapting to all is as cheap as reading a state
         self._linear = self._is_linear()
         self._answer = answering(recommender.learner, linear=self._linear)
         self._explain = jax.jit(explanation(recommender.learner))
@@ -121,7 +123,7 @@ class Version:
         """Adapt users to their ratings, from `starts` on, and rank what they may be shown.
 
         Returns:
-            The states, of which others may go on, and lists of up to k items.
+            The states, where they may be stored or gone on from, and lists of up to k items.
         """
         arguments = (self._meta_params, self._representations, starts, batch.bytes)
         compiled = self._compiled.get((*batch.positions.shape, k))
@@ -173,7 +175,8 @@ class Version:
         for rows in buckets.rows:
             for k in buckets.lists_for(rows):
                 for users in buckets.tasks_for(rows, k):
-                    self._warm_up_for(users, rows, k, traces)
+                    goes_on = self.stores_states or (self.is_exact and rows == buckets.rows[-1])
+                    self._warm_up_for(users, rows, k, traces, with_states=goes_on)
                     if forget:
                         jax.clear_caches()
         if "effects" not in self._compiled:
@@ -194,15 +197,15 @@ class Version:
         self.recommender.similar(self.artifact.item_ids[0])
         self.recommender.search("")
 
-    def _warm_up_for(self, users: int, rows: int, k: int, traces: Path | None) -> None:
+    def _warm_up_for(self, users: int, rows: int, k: int, traces: Path | None, *, with_states: bool) -> None:
         """Compile what a batch of so many users and rows needs for lists of k, unless that is done."""
         if (users, rows, k) in self._compiled:
             return
         nobody = Packed(users, rows, len(self.catalogue))
-        starts, of_both = self.together([self.prior] * users), treedef_tuple((self._of_states, OF_LISTS))
-        self._compiled[users, rows, k] = self._program(
-            traces, partial(self._answer, k=k), (starts, nobody.bytes), of_both, f"answer {users} {rows} {k}"
-        )
+        starts, of_states = self.together([self.prior] * users), self._of_states if with_states else NOTHING
+        answer, of_both = partial(self._answer, k=k, with_states=with_states), treedef_tuple((of_states, OF_LISTS))
+        name = f"answer {users} {rows} {k} {with_states}"
+        self._compiled[users, rows, k] = self._program(traces, answer, (starts, nobody.bytes), of_both, name)
         jax.block_until_ready(self.answer(starts, nobody, k))
 
     def _find_alike(self, traces: Path | None) -> None:
