@@ -16,10 +16,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Most of a test is compilation, of programs that run once: without optimisation it took 0.85 of the time.
 jax.config.update("jax_disable_most_optimizations", True)
+# Programs are too small to be cut in parts: tests of learners and models took .87 of the time, in two processes.
+flags = ["--xla_cpu_parallel_codegen_split_count=1"]
 # jaxlib 0.10's newer code generator takes longer: of three files of learners' tests .72 of the time without. Later ones
 # have no other.
 if jaxlib.version.__version_info__ < (0, 11):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    flags.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 
 # Traces are trees of many small objects that live: looking through them took 6 % of the time.
 gc.set_threshold(100_000, 50, 100)
@@ -32,6 +35,23 @@ install_import_hook("metajax", "beartype.beartype(conf=beartype.BeartypeConf(is_
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a second Python run every test, and a first one every parameter."""
+    parser.addoption("--first-parameters", action="store_true", help="run each test with the first of its parameters")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out all parameters of a test but the first, and the first that are slow."""
+    if not config.getoption("--first-parameters"):
+        return
+    first: dict[tuple[str, bool], pytest.Item] = {}
+    for item in items:
+        first.setdefault((item.nodeid.partition("[")[0], item.get_closest_marker("slow") is None), item)
+    chosen = set(first.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 @pytest.fixture(scope="session")
