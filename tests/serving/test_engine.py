@@ -11,6 +11,7 @@ from serving import worlds
 from metajax.errors import ConfigError
 from metajax.serving.batching import Batcher, Job, run
 from metajax.serving.metrics import Metrics
+from metajax.serving.problems import RequestError
 from metajax.serving.requests import Choice
 from metajax.serving.settings import Buckets
 from metajax.training.compilations import compilations
@@ -76,6 +77,12 @@ def test_a_longer_history_than_fits_is_its_latest_ratings(anew):
     short = Job(anew, anew.prior, long.positions[-8:], long.target[-8:], long.choice, long.n, False, latest.answer)
     (one,), (other,) = run([long], worlds.BUCKETS), run([short], worlds.BUCKETS)
     np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", ["version", "anew"])
+def test_a_feature_that_the_model_does_not_know_is_refused(which, request):
+    with pytest.raises(RequestError, match="knows no feature 'shoe_size'"):
+        request.getfixturevalue(which).start({"shoe_size": 42})
 
 
 def test_what_waits_is_answered_together(version, monkeypatch):
