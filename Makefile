@@ -1,6 +1,7 @@
 # Needs Python (3.11 or newer) and make. `make` alone lists the targets.
 # Another Python:   make test PYTHON=python3.13 VENV=.venv313
 # Some tests only:  make test TESTS=tests/learners OPTIONS="-x -k ridge"
+# As CI runs them with the other Python, each with the first of its parameters:  make test OPTIONS=--first-parameters
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -22,7 +22,7 @@ from metajax.recommender import Recommender, artifact_folder
 from metajax.serving.catalogue import Catalogue
 from metajax.serving.packing import Packed
 from metajax.serving.problems import invalid
-from metajax.serving.programs import Lists, adapting, answering, asking, informing
+from metajax.serving.programs import Lists, answering, asking, informing
 from metajax.serving.settings import Buckets
 from metajax.training import kept
 from metajax.types import PyTree
@@ -79,7 +79,6 @@ class Version:
         self._priors: dict[int, PyTree] = {}
         self._structure = jax.tree.structure(self._start({}))
         self.prior = self.start({})
-        self._of_states = self._structure if self.is_exact else self._structure_of_states()
 
     @classmethod
     def load(cls, run: Path, *, experiment: Any = None, public_key: Path | None = None) -> "Version":
@@ -202,7 +201,7 @@ class Version:
         if (users, rows, k) in self._compiled:
             return
         nobody = Packed(users, rows, len(self.catalogue))
-        starts, of_states = self.together([self.prior] * users), self._of_states if with_states else NOTHING
+        starts, of_states = self.together([self.prior] * users), self._structure if with_states else NOTHING
         answer, of_both = partial(self._answer, k=k, with_states=with_states), treedef_tuple((of_states, OF_LISTS))
         name = f"answer {users} {rows} {k} {with_states}"
         self._compiled[users, rows, k] = self._program(traces, answer, (starts, nobody.bytes), of_both, name)
@@ -227,14 +226,6 @@ class Version:
         shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(arguments)]
         path = place and place(f"{name} {self._linear} {jax.tree.structure(arguments)} {shapes}")
         return kept.compiled(function, arguments, result=result, path=path)
-
-    def _structure_of_states(self) -> Any:
-        ratings = np.full((1, 1), -1, np.int32), np.zeros((1, 1), np.float32)
-        starts = self.together([self.prior])
-        states = jax.eval_shape(
-            adapting(self.recommender.learner), self._meta_params, self._representations, starts, *ratings
-        )
-        return jax.tree.structure(states)
 
     def _stacked(self, starts: Sequence[Leaves]) -> PyTree:
         return jax.tree.unflatten(self._structure, [np.stack(leaves) for leaves in zip(*starts, strict=True)])
