@@ -1,14 +1,16 @@
 """Micro-batches: what waits is answered together, padded to sizes that are compiled, in one thread.
 
-Nothing waits for company: whenever the thread is free it takes all that has come in the meantime, up to the largest
-batch. JAX releases the interpreter while it computes, so that requests are read and answers written beside it.
+Whenever the thread is free it takes all that has come in the meantime, up to the largest batch, and waits a little for
+those who are under way; who is alone waits for nobody. JAX releases the interpreter while it computes, so that requests
+are read and answers written beside it.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +26,13 @@ from metajax.training.compilations import compilations_here
 from metajax.types import PyTree
 
 Result = TypeVar("Result")
+PATIENCE, GLANCE = 0.003, 0.0005
+"""Seconds that a batch waits for company at most, and after which it looks again whether there is any to come.
+
+Without, the thread was back before the others: of four, eight and sixteen clients batches held 2.2, 3.6 and 5.7, and
+hold 4.4, 7.7 and 7.9 so. They are answered 1.15, 1.2 and 1.14 times as often, in two thirds to four fifths of the
+processor's time, and the slowest of a hundred sooner (two cores, MovieLens-1M's flagship, medians of seven rounds by
+turns)."""
 
 
 class Answer(NamedTuple):
@@ -123,10 +132,17 @@ def _tell(jobs: Sequence[Job], found: Sequence[Answer | Exception]) -> None:
 class Batcher:
     """Gathers jobs and answers them in its thread; what is no batch is computed in another."""
 
-    def __init__(self, buckets: Buckets, metrics: Metrics) -> None:
-        """Begin with an empty queue; `start` begins to answer."""
+    def __init__(self, buckets: Buckets, metrics: Metrics, under_way: Callable[[], int] = lambda: 0) -> None:
+        """Begin with an empty queue; `start` begins to answer.
+
+        Args:
+            buckets: sizes of batches.
+            metrics: where it is counted.
+            under_way: tells how many requests are, with jobs, before them or just after: those whom a batch waits for.
+        """
         self._buckets = buckets
         self._metrics = metrics
+        self._under_way = under_way
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="metajax-beside")
@@ -162,14 +178,24 @@ class Batcher:
         """
         taken: list[Job | None] = []
         while None not in taken:
-            taken = [self._queue.get()]
-            while len(taken) < self._buckets.tasks[-1] and not self._queue.empty():
-                taken.append(self._queue.get_nowait())
+            taken = self._gathered()
             self._metrics.waiting.set(self._queue.qsize())
             awaited = [job for job in taken if job is not None and not job.answer.done()]
             for version in dict.fromkeys(job.version for job in awaited):
                 jobs = [job for job in awaited if job.version is version]
                 loop.call_soon_threadsafe(_tell, jobs, self._answers(jobs))
+
+    def _gathered(self) -> list[Job | None]:
+        """Wait for a job, and a little for those who are under way; None is the last."""
+        taken, until = [self._queue.get()], time.monotonic() + PATIENCE
+        while len(taken) < self._buckets.tasks[-1] and taken[-1] is not None:
+            comes = self._under_way() > len(taken) and time.monotonic() < until
+            try:
+                taken.append(self._queue.get(timeout=GLANCE if comes else 0))
+            except Empty:
+                if not comes:
+                    break
+        return taken
 
     def _answers(self, jobs: list[Job]) -> Sequence[Answer | Exception]:
         self._metrics.batch_sizes.observe(len(jobs))

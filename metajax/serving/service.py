@@ -53,12 +53,13 @@ class Service:
         self.settings = settings
         self.metrics = metrics
         self.drift = Drift(metrics)
-        self.batcher = Batcher(settings.buckets, metrics)
         self.listing = Admission(settings.max_waiting, settings.deadline, metrics.admitted)
+        self.batcher = Batcher(settings.buckets, metrics, lambda: self._under_way)
         self.storing = Admission(settings.max_storing, settings.deadline, metrics.storing)
         self.erasing = Admission(settings.max_erasing, settings.erase_deadline, metrics.erasing)
         self.is_closing = False
         self.failure: BaseException | None = None
+        self._under_way = 0
         self._later: set[asyncio.Task[None]] = set()
         self._warming: asyncio.Task[None] | None = None
 
@@ -97,8 +98,7 @@ class Service:
                 "Ratings of a known user are sent to /v1/feedback."
             )
         version, arm = self.versions.of(request.user)
-        planned = await plan(version, request, self.store, self.settings.max_state)
-        answer, strangers = await self._answer(version, request, planned)
+        planned, answer, strangers = await self._answer(version, request, self.settings.max_state)
         if planned.wants_state and request.user is not None:
             self._do_later(self._keep(request.user, version, planned.record, answer.state))
         explain = request.explain and len(answer.positions) > 0
@@ -155,12 +155,16 @@ class Service:
         if not self.versions.is_ready:
             raise not_ready()
 
-    async def _answer(self, version: Version, request: Request, planned: Plan) -> tuple[Answer, list[str]]:
-        rated = planned.everything.positions
-        choice = requests.choice(request, version.catalogue, rated)
-        news = planned.news
-        job = Job(version, planned.start, news.positions, news.target, choice, request.n, planned.wants_state)
-        return await self.batcher.answer(job), choice.unknown
+    async def _answer(self, version: Version, request: Request, max_state: int) -> tuple[Plan, Answer, list[str]]:
+        """Adapt and rank; also return what was planned, and what of the request is not in the catalogue."""
+        self._under_way += 1
+        try:
+            planned = await plan(version, request, self.store, max_state)
+            choice, news = requests.choice(request, version.catalogue, planned.everything.positions), planned.news
+            job = Job(version, planned.start, news.positions, news.target, choice, request.n, planned.wants_state)
+            return planned, await self.batcher.answer(job), choice.unknown
+        finally:
+            self._under_way -= 1
 
     async def _explained(self, version: Version, request: Request, planned: Plan, answer: Answer) -> list[Item]:
         """Return the items of an answer, each with the ratings that moved it most."""
@@ -193,8 +197,7 @@ class Service:
 
     async def _compare(self, shadow: Version, active: Version, request: Request, answer: Answer) -> None:
         """Answer with the shadow too, and count what both list."""
-        planned = await plan(shadow, request, self.store, 0)
-        other, _ = await self._answer(shadow, request, planned)
+        _, other, _ = await self._answer(shadow, request, 0)
         ours = {active.catalogue.ids[one] for one in answer.positions}
         theirs = {shadow.catalogue.ids[one] for one in other.positions}
         self.metrics.shadow_overlap.labels(shadow.name).observe(len(ours & theirs) / max(len(ours), 1))

@@ -106,6 +106,29 @@ def test_what_waits_is_answered_together(version, monkeypatch):
     assert [len(one.positions) for number, one in enumerate(found) if number != 1] == [1, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    ("under_way", "sizes"),
+    [([2], [2]), ([1], [1, 1]), ([2, 2, 1], [1, 1])],
+    ids=["waits for company", "is alone", "until the other has left"],
+)
+def test_a_batch_waits_for_those_who_are_under_way(under_way, sizes, version, monkeypatch):
+    found, ticks = [], iter(under_way)
+    monkeypatch.setattr("metajax.serving.batching.run", lambda jobs, b: found.append(len(jobs)) or run(jobs, b))
+    monkeypatch.setattr("metajax.serving.batching.PATIENCE", 60.0)
+
+    async def answers():
+        batcher = Batcher(worlds.BUCKETS, Metrics(), lambda: next(ticks, under_way[-1]))
+        batcher.start()
+        first, second = make_jobs(version, [1, 1])
+        one = asyncio.ensure_future(batcher.answer(first))
+        await (asyncio.sleep(0.01) if sizes == [2] else asyncio.wait_for(asyncio.shield(one), 30))
+        await asyncio.gather(one, batcher.answer(second))
+        await batcher.close()
+
+    asyncio.run(answers())
+    assert found == sizes
+
+
 def test_a_batch_that_fails_fails_its_jobs_only(version, monkeypatch):
     def fail(jobs, buckets):
         raise FloatingPointError("planted")
