@@ -43,7 +43,7 @@ def tells_how_liked(data: DataConfig) -> bool:
         return True
     if data.source not in SOURCES and path.is_file() and suffix_of(path) in SUFFIXES:
         try:
-            return rates(path, data.target)
+            return rates(path, data.user, data.item, data.target)
         except (pl.exceptions.PolarsError, UnicodeDecodeError):
             return True
     target = data.load().ratings["target"]

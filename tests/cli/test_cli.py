@@ -100,6 +100,10 @@ def test_a_file_whose_ratings_are_not_found_says_what_is_learned(tmp_path, capsy
     assert "has no ratings that differ" in capsys.readouterr().err
     assert main(["show", str(tmp_path / "mine.csv"), "--data.target", "grade"]) == 0
     assert not capsys.readouterr().err
+    assert main(["show", str(tmp_path / "mine.csv"), "--data.user", "usr"]) == 3
+    said = capsys.readouterr().err
+    assert "Did you mean 'user'?" in said
+    assert "differ" not in said
 
 
 @pytest.mark.parametrize("verb", ["train", "show"])

@@ -158,8 +158,12 @@ def test_a_file_without_ratings_says_who_took_what_up(suffix, tmp_path):
     for target, differ in (([5, 5, 5], False), ([5, 5, 4], True), ([None, 5, 5], False)):
         rated = frame.with_columns(stars=pl.Series(target))
         rated.write_csv(path) if suffix == ".csv" else rated.write_parquet(path)
-        assert rates(path) == rates(path, "stars") == differ
-    assert rates(path, "votes")  # what is not there is told of when it is read
+        assert rates(path) == rates(path, target="stars") == differ
+    assert rates(path, target="votes")  # what is not there is told of when it is read
+    for frame, missing in ((frame.rename({"user": "who"}), "user"), (frame.rename({"item": "what"}), "item")):
+        frame.write_csv(path) if suffix == ".csv" else frame.write_parquet(path)
+        with pytest.raises(DataError, match=f"No column is called {missing}"):
+            rates(path)
 
 
 def test_a_scale_of_ones_own_rejects_what_lies_outside(tmp_path):

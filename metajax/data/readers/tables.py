@@ -67,11 +67,17 @@ def read_table(
     )
 
 
-def rates(path: Path, target: str = "target") -> bool:
-    """Say whether a csv, tsv or parquet file tells how items were liked: whether it has ratings, and not all alike."""
+def rates(path: Path, user: str = "user", item: str = "item", target: str = "target") -> bool:
+    """Say whether a csv, tsv or parquet file tells how items were liked: whether it has ratings, and not all alike.
+
+    Raises:
+        DataError: if it has no users or items; that no column is called `target` is told of when it is read.
+    """
     frame = _scan(path)
-    rated = column_of("target", target, frame.collect_schema().names())
-    if rated is None or rated not in frame.collect_schema():
+    header = frame.head(0).collect()
+    require_columns(header, [id_column_of(part, name, header.columns) for part, name in (("user", user), ("item", item))])
+    rated = column_of("target", target, header.columns)
+    if rated is None or rated not in header.columns:
         return rated is not None
     values = frame.select(pl.col(rated).cast(pl.Float64, strict=False).alias("value")).filter(
         pl.col("value").is_finite()
