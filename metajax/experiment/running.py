@@ -1,6 +1,7 @@
 """Train an experiment: one folder a seed, with its resolved configuration, log, checkpoints and artifact."""
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from metajax.experiment.artifact import Artifact, write_artifact
 from metajax.experiment.assembly import Assembly, assemble, make_validate
 from metajax.experiment.codec import encode
 from metajax.experiment.experiment import Experiment
+from metajax.experiment.summary import summary
 from metajax.experiment.traces import trace_places
 from metajax.experiment.tuned import TUNING
 from metajax.tasks.taskset import TaskSet
@@ -87,6 +89,8 @@ def train_experiment(
     selection.experiment.evaluation.check(selection.interactions.scale)
     by_writer(lambda: _prepare(folder, selection.experiment, data, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
+    if show_progress and is_writer():
+        print(summary(selection), file=sys.stderr, flush=True)
     selection = _with_task_chunk(selection, folder)
     experiment = selection.experiment
     by_writer(lambda: files.write_json(folder / CONFIG, encode(experiment)))

@@ -21,6 +21,7 @@ from metajax.experiment import (
 )
 from metajax.experiment.assembly import assemble
 from metajax.experiment.running import train_experiment
+from metajax.experiment.summary import summary
 
 
 def write(path, num_users, *, rated):
@@ -44,6 +45,20 @@ def test_the_flagship_learns_ratings_and_a_regression_what_is_taken_up(tmp_path)
     assert taken.data.features == ()
     assert not taken.data.estimate_content
     assert isinstance(default_for(DataConfig()).learner, StudentT)
+
+
+@pytest.mark.parametrize(
+    ("rated", "read", "learner"),
+    [(True, "480 ratings from 1 to 5 of 24 items", "StudentT"), (False, "480 takings of 24 items", "Uptake")],
+)
+def test_a_run_says_what_it_read_and_who_trains(rated, read, learner, tmp_path):
+    write(tmp_path / "mine.csv", 60, rated=rated)
+    with (tmp_path / "mine.csv").open("a", encoding="utf-8") as file:
+        file.write(",odd 1,5\n" if rated else ",odd 1\n")
+    said = summary(assemble(default_for(DataConfig(source=str(tmp_path / "mine.csv"))))).splitlines()
+    assert said[0] == f"mine: {read} by 60 users; rejected rows: 1."
+    assert said[1] == "The model sees item id."
+    assert said[2].startswith(f"{learner} on MatrixFactorization is trained on 42 users and selected on ")
 
 
 def test_flags_name_the_columns_before_the_learner_is_chosen(tmp_path, capsys):
