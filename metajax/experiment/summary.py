@@ -26,4 +26,5 @@ def _ratings(interactions: Interactions) -> str:
     what = "takings" if low == high else f"ratings from {low:g} to {high:g}"
     rejected = interactions.quarantine.rows.height
     apart = f"; rejected rows: {rejected:,}" if rejected else ""
-    return f"{interactions.name}: {target.len():,} {what} of {items.n_unique():,} items by {users.n_unique():,} users{apart}."
+    whose = f"of {items.n_unique():,} items by {users.n_unique():,} users"
+    return f"{interactions.name}: {target.len():,} {what} {whose}{apart}."

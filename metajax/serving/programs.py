@@ -38,26 +38,18 @@ class Lists(NamedTuple):
     losses: jax.Array
 
 
-def adapting(learner: Learner) -> Wrapped:
-    """Return `(meta_params, representations, starts, positions, target) -> states`, `[users, ...]`.
-
-    `starts` are states where the learner's streaming is exact, and encoded users otherwise: those begin anew.
-    """
-    is_exact = learner.streaming == "exact"
-    adapt = adapt_to(learner._replace(begin=lambda _, state: state) if is_exact else learner)
-    return jax.jit(jax.vmap(adapt, in_axes=(None, None, 0, 0, 0)))
-
-
 def answering(learner: Learner, *, linear: bool) -> Wrapped:
     """Return `(meta_params, representations, starts, packed, k=, with_states=) -> (states, Lists)`.
 
-    It adapts as `adapting` does, and ranks what is allowed; `packed` is `Packed.bytes`. Without states () is returned,
-    in .96 of the time. A learner that has `compact` predicts from as many ratings as there are rows: its states hold no
-    more, or rows are the most. A barrier lies between adapting and ranking: without one XLA computes the state anew
-    wherever it is read, which takes twice as long. Two programs were slower, for the thread waits for the interpreter
-    between them.
+    It adapts and ranks what is allowed. `starts`, `[users, ...]`, are states where the learner's streaming is exact,
+    and encoded users otherwise, which begin anew; `packed` is `Packed.bytes`. Without states () is returned, in .96 of
+    the time. A learner that has `compact` predicts from as many ratings as there are rows: its states hold no more, or
+    rows are the most. A barrier lies between adapting and ranking: without one XLA computes the state anew wherever it
+    is read, which takes twice as long. Two programs were slower, for the thread waits for the interpreter between them.
     """
-    adapt, score = adapting(learner), linear_score(learner) if linear else predicted_score(learner)
+    score = linear_score(learner) if linear else predicted_score(learner)
+    goes_on = learner._replace(begin=lambda _, state: state) if learner.streaming == "exact" else learner
+    adapt = jax.vmap(adapt_to(goes_on), in_axes=(None, None, 0, 0, 0))
 
     def rank(
         meta_params: PyTree,

@@ -160,9 +160,10 @@ def test_a_file_without_ratings_says_who_took_what_up(suffix, tmp_path):
         rated.write_csv(path) if suffix == ".csv" else rated.write_parquet(path)
         assert rates(path) == rates(path, target="stars") == differ
     assert rates(path, target="votes")  # what is not there is told of when it is read
-    for frame, missing in ((frame.rename({"user": "who"}), "user"), (frame.rename({"item": "what"}), "item")):
-        frame.write_csv(path) if suffix == ".csv" else frame.write_parquet(path)
-        with pytest.raises(DataError, match=f"No column is called {missing}"):
+    for part in ("user", "item"):
+        renamed = frame.rename({part: "something"})
+        renamed.write_csv(path) if suffix == ".csv" else renamed.write_parquet(path)
+        with pytest.raises(DataError, match=f"No column is called {part}"):
             rates(path)
 
 

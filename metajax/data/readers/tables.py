@@ -75,7 +75,8 @@ def rates(path: Path, user: str = "user", item: str = "item", target: str = "tar
     """
     frame = _scan(path)
     header = frame.head(0).collect()
-    require_columns(header, [id_column_of(part, name, header.columns) for part, name in (("user", user), ("item", item))])
+    ids = (id_column_of(part, name, header.columns) for part, name in (("user", user), ("item", item)))
+    require_columns(header, ids)
     rated = column_of("target", target, header.columns)
     if rated is None or rated not in header.columns:
         return rated is not None
