@@ -16,7 +16,7 @@ from metajax.training.feed import make_feed
 from metajax.training.outer import make_meta_loss
 from metajax.types import Learner
 
-CANDIDATES = (None, 4, 16)
+CANDIDATES = (None, 16, 32)
 WORTH = 0.95
 """A chunk is taken if its gradient takes no more than this share of the time of mapping all at once."""
 

@@ -16,6 +16,7 @@ from metajax.training.compiling import compiler_options
 from metajax.training.kept import compiled, traced
 from metajax.training.mesh import over_tasks, state_shardings
 from metajax.training.mover import Mover
+from metajax.training.parts import in_parts
 from metajax.types import Key, Learner, Metrics, PyTree, Task
 
 Source = Any
@@ -72,18 +73,30 @@ def make_meta_loss(
     """Return (meta_params, batch, progress) -> an unbiased estimate of the mean loss over training users, and metrics.
 
     Each bucket's tasks are averaged and weighted by the bucket's share of users; what pads them does not count. Chunks
-    are of the tasks of one shard of `mesh`.
+    are of the tasks of one shard of `mesh`; where that is all of them, each chunk's gradient is taken by itself.
     """
-    sizes = [(bucket.tasks, bucket.weight) for bucket in buckets]
+    in_one_shard = mesh is None or mesh.shape["tasks"] == 1
+
+    def total(
+        meta_params: PyTree, progress: jax.Array, tasks: tuple[Task, Key, jax.Array]
+    ) -> tuple[jax.Array, Metrics]:
+        def one_task(task: Task, key: Key) -> tuple[jax.Array, Metrics]:
+            return learner.loss(meta_params, task, key, progress)
+
+        *inputs, is_real = tasks
+        each = over_tasks(one_task, None if in_one_shard else chunk, mesh)(*inputs)
+        return jax.tree.map(lambda values: jnp.sum(values, where=is_real), each)
+
+    if chunk and in_one_shard:
+        total = in_parts(total, chunk)
 
     def meta_loss(meta_params: PyTree, batch: list[tuple[Task, Key]], progress: jax.Array) -> tuple[jax.Array, Metrics]:
-        one_task = over_tasks(lambda task, key: learner.loss(meta_params, task, key, progress), chunk, mesh)
+        def share(bucket: Bucket, tasks: Task, keys: Key) -> tuple[jax.Array, Metrics]:
+            is_real = jnp.asarray(np.arange(len(keys)) < bucket.tasks)
+            sums = total(meta_params, progress, (tasks, keys, is_real))
+            return jax.tree.map(lambda values: bucket.weight * (values / bucket.tasks), sums)
 
-        def share(num_tasks: int, weight: float, tasks: Task, keys: Key) -> tuple[jax.Array, Metrics]:
-            real = np.arange(len(keys)) < num_tasks
-            return jax.tree.map(lambda values: weight * jnp.mean(values, where=real), one_task(tasks, keys))
-
-        shares = [share(*size, *part) for size, part in zip(sizes, batch, strict=True)]
+        shares = [share(bucket, *part) for bucket, part in zip(buckets, batch, strict=True)]
         return jax.tree.map(lambda *values: sum(values), *shares)
 
     return meta_loss

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     ("seconds", "chosen"),
     [
-        ({None: 1.0, 4: 0.5, 16: 0.8}, 4),
-        ({None: 1.0, 4: 0.97, 16: 2.0}, None),  # not worth it
-        ({None: 1.0, 4: 3.0, 16: 2.0}, None),
+        ({None: 1.0, 16: 0.5, 32: 0.8}, 16),
+        ({None: 1.0, 16: 0.97, 32: 2.0}, None),  # not worth it
+        ({None: 1.0, 16: 3.0, 32: 2.0}, None),
     ],
 )
 def test_the_fastest_is_taken_if_it_is_worth_it(seconds, chosen, monkeypatch):
@@ -41,7 +41,7 @@ def test_the_fastest_is_taken_if_it_is_worth_it(seconds, chosen, monkeypatch):
         histories=rows,
         catalogue=features,
         episodes=EpisodeConfig(query_rows=3, max_support=5, buckets=()),
-        tasks_per_step=20,
+        tasks_per_step=40,
         mesh=make_mesh(),
         rounds=3,
     )
