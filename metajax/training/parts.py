@@ -21,8 +21,9 @@ def in_parts(function: Sum, size: int) -> Sum:
     MeLU took 1.12 and 1.21.
 
     Args:
-        function: (meta_params, progress, tasks) -> (a sum over tasks, a pytree of such sums that have no gradient).
-        size: tasks of a part; the last has what remains.
+        function: (meta_params, progress, tasks) -> (a sum over tasks, a pytree of such sums that have no gradient);
+            tasks are a pytree with leaves `[tasks, ...]`, keys among them.
+        size: tasks of a part; the last has what remains, and the only one has all where there are fewer.
 
     Returns:
         The same function, with a gradient by the meta-parameters alone.
