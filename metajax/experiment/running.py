@@ -89,14 +89,12 @@ def train_experiment(
     selection.experiment.evaluation.check(selection.interactions.scale)
     by_writer(lambda: _prepare(folder, selection.experiment, data, tuning=tuning, overwrite=overwrite))
     _check_shared(folder)
-    if show_progress and is_writer():
-        print(summary(selection), file=sys.stderr, flush=True)
+    if is_writer():
+        _tell_of_data(selection, folder, aloud=show_progress)
     selection = _with_task_chunk(selection, folder)
     experiment = selection.experiment
     by_writer(lambda: files.write_json(folder / CONFIG, encode(experiment)))
     final = assemble(experiment, final=True) if refits(selection) else None
-    if is_writer() and not selection.interactions.quarantine.rows.is_empty():
-        selection.interactions.quarantine.write(folder / "quarantine.csv")
     validate = make_validate(selection)
     observe = tracer(folder / PROFILE) if profile else None
     seeds = []
@@ -130,6 +128,14 @@ def train_experiment(
             trained.append((final, again))
         by_writer(partial(_write, trained, seed, seeds[-1] / "artifact"))
     return seeds
+
+
+def _tell_of_data(selection: Assembly, folder: Path, *, aloud: bool) -> None:
+    """Set rejected rows apart and, aloud, say what was read."""
+    if not selection.interactions.quarantine.rows.is_empty():
+        selection.interactions.quarantine.write(folder / "quarantine.csv")
+    if aloud:
+        print(summary(selection), file=sys.stderr, flush=True)
 
 
 def refits(selection: Assembly) -> bool:

@@ -2,6 +2,9 @@
 
 from metajax.data.interactions import Interactions
 from metajax.experiment.assembly import Assembly
+from metajax.experiment.data import WarmUp
+
+TURNED = ("Tasks are of items here: users and items have changed places.",)
 
 
 def summary(assembly: Assembly) -> str:
@@ -16,6 +19,7 @@ def summary(assembly: Assembly) -> str:
             f"{type(experiment.learner).__name__} on {type(experiment.model).__name__} is trained on "
             f"{assembly.rows['user'].n_unique():,} users and selected on {len(split.validation.task_users()):,}; "
             f"for tests {', '.join(tests)} are kept.",
+            *(TURNED if isinstance(experiment.split, WarmUp) else ()),
         ]
     )
 

@@ -108,7 +108,7 @@ def over_tasks(function: Callable, chunk: int | None, mesh: Mesh | None = None) 
 
     Args:
         function: of one task.
-        chunk: tasks that are mapped at once, or None.
+        chunk: tasks that are mapped at once; all for None, and without a mesh.
         mesh: its shards divide the number of tasks, as `shard_tasks` makes it.
     """
     if chunk is None or mesh is None:

@@ -12,6 +12,7 @@ from metajax.evaluation.predict import predictor
 from metajax.evaluation.protocols import lay_out
 from metajax.experiment import DataConfig, Experiment, MatrixFactorization, MetaEmbedding, Mwuf, WarmUp
 from metajax.experiment.assembly import assemble
+from metajax.experiment.summary import summary
 
 EXPERIMENT = Experiment(
     data=DataConfig(identity=("user", "item")),
@@ -24,6 +25,7 @@ EXPERIMENT = Experiment(
 @pytest.mark.parametrize("learner", [MetaEmbedding(batch_rows=10), Mwuf(batch_rows=10)])
 def test_a_new_item_is_predicted_from_its_first_batches(learner):
     assembly = assemble(replace(EXPERIMENT, learner=learner))
+    assert summary(assembly).endswith("users and items have changed places.")
     ids = next(one for one in assembly.encoding.encoders if one.feature.of == "user" and one.feature.name == "id")
     assert set(ids.values) == {str(one) for one in assembly.split.train["user"].unique()}
     tasks = lay_out(assembly.split.scenarios["warm_up"], assembly.interactions).take(np.arange(8))
