@@ -51,7 +51,8 @@ class Settings:
     buckets: Buckets = Buckets()
     max_waiting: int = 32
     """Requests for a list that are in the service at once, four batches; one more is answered 429. Of 40, the slowest
-    of a hundred beside four times the capacity took 185 ms, of 32 154, and as many were answered."""
+    of a hundred beside four times the capacity took 185 ms, of 32 154 (medians of seven rounds by turns, which lie
+    between 100 and 270), and as many were answered."""
     max_storing: int = 256
     """Requests with feedback that are in the service at once; one more is answered 429."""
     deadline: float = 2.0
