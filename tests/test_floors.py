@@ -15,6 +15,7 @@ FLOORS = {
     "errors": 1,
     "files": 1,
     "losses": 1,
+    "rows": 1,
     "types": 1,
     "data": 2,
     "models": 3,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from metajax.rows import dense_layer
 from metajax.types import Key, PyTree
 
 
@@ -32,6 +33,8 @@ def init_dense(key: Key, widths: Sequence[int], dtype: jnp.dtype, *, output_scal
 
 def layer(params: PyTree, inputs: Float[Array, "*rows d"]) -> Float[Array, "*rows width"]:
     """Return x W + b."""
+    if inputs.ndim == 2:
+        return dense_layer(inputs, params["kernel"], params["bias"])
     outputs = inputs @ params["kernel"]
     return outputs + jnp.broadcast_to(params["bias"], outputs.shape)
 

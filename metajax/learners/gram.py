@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from metajax.losses import Loss
+from metajax.rows import dense_layer, product
 from metajax.types import DenseHead, Examples, PyTree
 
 MOST_STEPS = 8
@@ -46,7 +47,7 @@ class Layer(NamedTuple):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Apply the layer to `[rows, in]`."""
-        outputs = inputs @ self.kernel + self.bias[None, :]
+        outputs = dense_layer(inputs, self.kernel, self.bias)
         if self.inputs is None or self.changes is None:
             return outputs
         return outputs + (inputs @ self.inputs.T + 1) @ self.changes
@@ -135,7 +136,7 @@ def _first_layer(
 ) -> tuple[FirstLayer, FirstLayer]:
     """Return the layer for the support and for the query, by one product for both."""
     of_user, of_items = jnp.split(layer.kernel, [user.shape[0]])
-    outputs = items @ of_items + (user @ of_user + layer.bias)[None, :]
+    outputs = dense_layer(items, of_items, layer.bias) + (user @ of_user)[None, :]
     support_user, support_items = cut((user, items[:num_support]))
     passed_over = num_support if steps == 1 else 0  # the support of a single step is not looked at again
     products = items[passed_over:] @ support_items.T + (user @ support_user + 1)
@@ -156,7 +157,7 @@ def _backward(outputs: Sequence[jax.Array], layers: Sequence[Layer], by_last: ja
     """Return the loss's derivatives by the outputs of every layer; none of `layers` is in the Gram form."""
     derivatives = [by_last]
     for below, layer in zip(reversed(outputs[:-1]), reversed(layers), strict=True):
-        derivatives.append(jnp.where(below > 0, derivatives[-1] @ layer.kernel.T, 0))
+        derivatives.append(jnp.where(below > 0, product(derivatives[-1], layer.kernel.T), 0))
     return derivatives[::-1]
 
 

@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from metajax.errors import ConfigError
+from metajax.rows import dense_layer, product
 
 SMALL = nnx.initializers.normal(0.01)
 """Starts the last layer close to zero, but not at it: at zero nothing below would get a gradient."""
@@ -41,7 +42,17 @@ class ConcatenatedLinear(nnx.Module):
     def __call__(self, user: Float[Array, " user_width"], items: Float[Array, "rows d"]) -> Float[Array, "rows width"]:
         """Apply the layer to one user and each row."""
         of_user, of_items = jnp.split(self.kernel[...], [self.user_width])
-        return items @ of_items + (user @ of_user + self.bias[...])[None, :]
+        return dense_layer(items, of_items, self.bias[...]) + (user @ of_user)[None, :]
+
+
+class Dense(nnx.Linear):
+    """A dense layer on the rows of one user or, where users share it, of all of a batch at once."""
+
+    def __call__(self, inputs: Float[Array, "rows d"]) -> Float[Array, "rows width"]:
+        """Apply the layer to each row."""
+        if self.bias is None:
+            return product(inputs, self.kernel[...])
+        return dense_layer(inputs, self.kernel[...], self.bias[...])
 
 
 class DecisionLayers(nnx.Module):
@@ -52,7 +63,7 @@ class DecisionLayers(nnx.Module):
         self.depth = len(hidden)
         self.layers_0 = ConcatenatedLinear(user_width, item_width, hidden[0], rngs=rngs)
         for number in range(1, self.depth):
-            dense = nnx.Linear(hidden[number - 1], hidden[number], kernel_init=FOR_RELU, rngs=rngs)
+            dense = Dense(hidden[number - 1], hidden[number], kernel_init=FOR_RELU, rngs=rngs)
             setattr(self, f"layers_{number}", dense)
 
     def hidden(self, user: Float[Array, " user_width"], items: Float[Array, "rows d"]) -> Float[Array, "rows width"]:

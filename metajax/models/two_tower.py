@@ -15,7 +15,7 @@ from metajax.data.columns import Column
 from metajax.errors import ConfigError
 from metajax.models.adapter import model
 from metajax.models.embeddings import ColumnEmbeddings, embedded_width, side
-from metajax.models.heads import SMALL, DecisionLayers, check_sizes, squeeze_single
+from metajax.models.heads import SMALL, DecisionLayers, Dense, check_sizes, squeeze_single
 from metajax.types import DenseHead, Model
 
 
@@ -42,7 +42,7 @@ class TwoTowerHead(DecisionLayers):
         self.has_context = context > 0
         if self.has_context:
             self.context = nnx.Param(jnp.zeros((context,), jnp.float32))
-        self.output = nnx.Linear(hidden[-1], outputs, kernel_init=SMALL, rngs=rngs)
+        self.output = Dense(hidden[-1], outputs, kernel_init=SMALL, rngs=rngs)
 
     def __call__(self, user: Float[Array, " d_user"], items: Float[Array, "rows d_item"]) -> Float[Array, "rows ..."]:
         """Score each row."""
