@@ -10,26 +10,37 @@ from benchmarks.agreement import Values
 from benchmarks.clock import Call
 from metajax.learners.selection import path_of
 from metajax.training.compiling import compiler_options
+from metajax.training.parts import in_parts
 from metajax.types import Examples, Learner, PyTree, Task
 
 
-def meta_loss(learner: Learner) -> Callable[[PyTree, Sequence[Task]], jax.Array]:
-    """Return (meta_params, batches of tasks) -> mean loss over all tasks."""
+def meta_loss(learner: Learner, chunk: int | None = None) -> Callable[[PyTree, Sequence[Task]], jax.Array]:
+    """Return (meta_params, batches of tasks) -> mean loss over all tasks.
+
+    Args:
+        learner: whose loss.
+        chunk: tasks of a bucket whose gradient is taken before the next, as `--training.task-chunk`; None is all.
+    """
+
+    def total(meta_params: PyTree, progress: jax.Array, tasks: Task) -> tuple[jax.Array, PyTree]:
+        keys = jax.random.split(jax.random.key(0), tasks.support.mask.shape[0])
+        losses = jax.vmap(lambda task, key: learner.loss(meta_params, task, key, progress)[0])(tasks, keys)
+        return jnp.sum(losses), {}
+
+    of_bucket = in_parts(total, chunk) if chunk else total
 
     def mean(meta_params: PyTree, batches: Sequence[Task]) -> jax.Array:
-        def total(tasks: Task) -> jax.Array:
-            keys = jax.random.split(jax.random.key(0), tasks.support.mask.shape[0])
-            losses = jax.vmap(lambda task, key: learner.loss(meta_params, task, key, jnp.zeros(()))[0])(tasks, keys)
-            return jnp.sum(losses)
-
-        return sum(map(total, batches)) / sum(tasks.support.mask.shape[0] for tasks in batches)
+        sums = [of_bucket(meta_params, jnp.zeros(()), tasks)[0] for tasks in batches]
+        return sum(sums) / sum(tasks.support.mask.shape[0] for tasks in batches)
 
     return mean
 
 
-def outer_gradient(learner: Learner) -> Callable[[PyTree, Sequence[Task]], tuple[jax.Array, PyTree]]:
+def outer_gradient(
+    learner: Learner, chunk: int | None = None
+) -> Callable[[PyTree, Sequence[Task]], tuple[jax.Array, PyTree]]:
     """Compile (meta_params, batches of tasks) -> loss and gradient by all meta-parameters, as training compiles."""
-    return jax.jit(jax.value_and_grad(meta_loss(learner)), compiler_options=compiler_options())
+    return jax.jit(jax.value_and_grad(meta_loss(learner, chunk)), compiler_options=compiler_options())
 
 
 def values(result: tuple[jax.Array, PyTree]) -> Values:
