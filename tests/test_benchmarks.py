@@ -169,7 +169,7 @@ def test_the_page_shows_the_kept_results():
 def test_every_peer_of_torch_computes_what_we_compute(small, steps):
     pytest.importorskip("torch")
     group = outer_rows.prepare(steps)
-    assert len(group.calls) == {1: 4 + 12, 5: 4 + 4}[steps]
+    assert len(group.calls) == {1: 4 + 12, 5: 4 + 6}[steps]
 
 
 @pytest.mark.slow
