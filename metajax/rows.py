@@ -1,10 +1,10 @@
 """Rows of all tasks as one axis, where tasks share what is done to a row.
 
 `vmap` over tasks makes of a product of rows with a shared kernel one of `[tasks, rows, in]`. Its gradient by the kernel
-sums over two axes, for which XLA on CPU first writes a transpose of the derivatives, and that by the bias it sums
-window by window. Of `[tasks * rows, in]` it does neither. An outer gradient of 32 tasks is 1.15 to 1.49 times as fast
-for MeLU, 1.16 to 1.34 for a CNP and 1.36 to 1.46 for TANP: medians of 12 to 25 rounds, by turns with the code before,
-each time on two cores of one machine.
+sums over two axes, for which XLA on CPU first writes a transpose of the derivatives; of `[tasks * rows, in]` it does
+not. That by a bias it sums window by window, so that the bias is added by a product too. An outer gradient of 32 tasks
+is 1.15 to 1.49 times as fast for MeLU, 1.16 to 1.34 for a CNP and 1.36 to 1.46 for TANP: commits c0dc726 and 606bb27 by
+turns, medians of 12 to 25 rounds on two cores of one machine.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,28 +22,36 @@ def of_all_tasks(
 ) -> Callable[..., Array]:
     """Return the same function, which gets the rows of all tasks at once where `vmap` finds the rest shared.
 
-    Any other transformation, and `vmap` over tasks with parameters of their own, sees the function as it is. It is
-    linearised as it is too, so that an inner gradient (`grad` within `vmap`) gains nothing.
+    Any other transformation, and `vmap` over tasks with parameters of their own, sees the function as it is: an inner
+    gradient (`grad` within `vmap`) gains nothing. It is a primitive, for a `custom_vmap` has no transpose, and with a
+    derivative of its own (`custom_jvp`) what comes back would have three axes again.
 
     Args:
         function: (rows `[rows, ...]`, *rest) -> `[rows, ...]`; what it gives for a row depends on no other row.
         together: the same by another way, for the rows of all tasks.
     """
-    together = together or function
-    primitive = Primitive(function.__name__)
+    primitive = Primitive(function.__name__.strip("_"))
     primitive.def_impl(jax.jit(function))
     primitive.def_abstract_eval(lambda *shapes: jax.typeof(jax.eval_shape(function, *shapes)))
     mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    joined = of_all_tasks(together) if together else primitive.bind  # tasks may be mapped over again, as in shards
 
     def linearised(primals: Sequence[ArrayLike], tangents: Sequence) -> tuple[Array, Array]:
-        return jax.jvp(function, tuple(primals), tuple(map(ad.instantiate_zeros, tangents)))
+        moved = [number for number, tangent in enumerate(tangents) if not isinstance(tangent, ad.Zero)]
+
+        def of_moved(*some: Array) -> Array:
+            arguments = dict(enumerate(primals)) | dict(zip(moved, some, strict=True))
+            return function(*arguments.values())
+
+        return jax.jvp(of_moved, tuple(primals[one] for one in moved), tuple(tangents[one] for one in moved))
 
     def batched(arguments: Sequence[ArrayLike], axes: Sequence[int | None]) -> tuple[Array, int]:
         if axes[0] is None or any(axis is not None for axis in axes[1:]):
             return jax.vmap(function, tuple(axes))(*arguments), 0
-        rows = jnp.moveaxis(arguments[0], axes[0], 0)
-        found = together(rows.reshape(-1, *rows.shape[2:]), *arguments[1:])
-        return found.reshape(*rows.shape[:2], *found.shape[1:]), 0
+        rows = jnp.moveaxis(jnp.asarray(arguments[0]), axes[0], 0)
+        tasks, of_task, *width = rows.shape
+        found = joined(rows.reshape(tasks * of_task, *width), *arguments[1:])
+        return found.reshape(tasks, of_task, *found.shape[1:]), 0
 
     ad.primitive_jvps[primitive] = linearised
     batching.primitive_batchers[primitive] = batched
@@ -61,8 +69,9 @@ def _dense(
 
 
 def _dense_by_products(rows: Array, kernel: Array, bias: Array) -> Array:
-    """Add the bias by a product with ones, so that its gradient is a product too."""
-    return rows @ kernel + jnp.ones((rows.shape[0], 1), bias.dtype) @ bias[None, :]
+    """Add the bias by a product with ones, so that its gradient is a product too; TPU would round its factors."""
+    ones = jnp.ones((rows.shape[0], 1), bias.dtype)
+    return rows @ kernel + jax.lax.dot(ones, bias[None, :], precision=jax.lax.Precision.HIGHEST)
 
 
 product = of_all_tasks(_product)

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from metajax.errors import ConfigError
-from metajax.rows import dense_layer, product
+from metajax.rows import dense_layer
 
 SMALL = nnx.initializers.normal(0.01)
 """Starts the last layer close to zero, but not at it: at zero nothing below would get a gradient."""
@@ -46,12 +46,12 @@ class ConcatenatedLinear(nnx.Module):
 
 
 class Dense(nnx.Linear):
-    """A dense layer on the rows of one user or, where users share it, of all of a batch at once."""
+    """A dense layer with a bias, on the rows of one user or, where users share it, of all of a batch at once."""
 
     def __call__(self, inputs: Float[Array, "rows d"]) -> Float[Array, "rows width"]:
         """Apply the layer to each row."""
-        if self.bias is None:
-            return product(inputs, self.kernel[...])
+        if inputs.ndim != 2 or self.bias is None:
+            return super().__call__(inputs)
         return dense_layer(inputs, self.kernel[...], self.bias[...])
 
 

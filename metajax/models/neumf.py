@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from metajax.data.columns import Column
 from metajax.models.adapter import model
 from metajax.models.embeddings import ColumnEmbeddings, embedded_width, side
-from metajax.models.heads import SMALL, DecisionLayers, check_sizes, squeeze_single
+from metajax.models.heads import SMALL, DecisionLayers, Dense, check_sizes, squeeze_single
 from metajax.types import Model, PyTree
 
 
@@ -48,7 +48,7 @@ class NeumfHead(DecisionLayers):
         super().__init__(user_width, item_width, hidden, rngs=rngs)
         self.start = factors
         self.offset = offset
-        self.output = nnx.Linear(factors + hidden[-1], outputs, kernel_init=SMALL, rngs=rngs)
+        self.output = Dense(factors + hidden[-1], outputs, kernel_init=SMALL, rngs=rngs)
 
     def __call__(self, user: Float[Array, " d_user"], items: Float[Array, "rows d_item"]) -> Float[Array, "rows ..."]:
         """Score each row."""
