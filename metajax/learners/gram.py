@@ -9,8 +9,8 @@ where Z W is one product for all tasks of a meta-batch, and what is the task's o
 inputs are the same at every step, so that the sum of its D is all that there is to keep. Other layers take this form
 where there is one step, and a kernel of their own where there are more, as does the output, which is narrow.
 
-The same numbers as copying kernels, and the same derivatives: MeLU's outer gradient of 32 tasks took 1 / 1.54 of the
-time with one step, and 1 / 2.38 with five (`make bench`, interleaved).
+The same numbers as copying kernels, and the same derivatives: MeLU's outer gradient of 32 tasks takes 1 / 1.6 of the
+time with one step, and 1 / 3 with five (`make bench`, interleaved).
 
 References:
     Irie et al., 2022, "The dual form of neural networks revisited", section 3. https://arxiv.org/abs/2202.05798
