@@ -17,8 +17,8 @@ def in_parts(function: Sum, size: int) -> Sum:
     Its forward pass takes the gradient too and keeps nothing else, so that what a part needs stays in the processor's
     cache: mapping parts inside one gradient would keep what the backward pass wants of every task. A meta-gradient of
     MeLU on 128 tasks takes .68 of the time in parts of 16 (`make bench`; five inner steps: .81), on 32 tasks as long,
-    and one of ridge on 128 tasks 1.35 (by hand: two cores, medians of nine or eleven rounds in turns). By `jax.lax.map` inside the gradient
-    MeLU took 1.12 and 1.21.
+    and one of ridge on 128 tasks 1.35 (by hand: two cores, medians of nine or eleven rounds in turns). By `jax.lax.map`
+    inside the gradient MeLU took 1.12 and 1.21.
 
     Args:
         function: (meta_params, progress, tasks) -> (a sum over tasks, a pytree of such sums that have no gradient);
