@@ -3,8 +3,8 @@
 `vmap` over tasks makes of a product of rows with a shared kernel one of `[tasks, rows, in]`. Its gradient by the kernel
 sums over two axes, for which XLA on CPU first writes a transpose of the derivatives; of `[tasks * rows, in]` it does
 not. That by a bias it sums window by window, so that the bias is added by a product too. An outer gradient of 32 tasks
-is 1.15 to 1.49 times as fast for MeLU, 1.16 to 1.34 for a CNP and 1.36 to 1.46 for TANP: commits c0dc726 and 606bb27 by
-turns, medians of 12 to 25 rounds on two cores of one machine.
+is 1.06 to 1.2 times as fast for MeLU, 1.15 to 1.4 for a CNP and 1.27 to 1.47 for TANP: this code and commit 606bb27 by
+turns, two or three pairs of processes each, medians of 11 to 15 rounds on two cores of one machine.
 """
 
 from collections.abc import Callable, Sequence
